@@ -1,0 +1,20 @@
+-- A copied database must not be able to send, nor to receive what is meant for the original.
+UPDATE sicantik_whatsapp_provider
+   SET active = false,
+       credential_state = 'draft',
+       api_token = NULL,
+       app_secret = NULL,
+       verify_token = NULL,
+       webhook_token = NULL;
+
+UPDATE sicantik_notification_queue
+   SET state = 'cancelled'
+ WHERE state IN ('pending', 'processing');
+
+UPDATE sicantik_notification_campaign
+   SET state = 'paused'
+ WHERE state IN ('running', 'scheduled');
+
+UPDATE sicantik_auto_message
+   SET state = 'cancelled'
+ WHERE state IN ('scheduled', 'sending');

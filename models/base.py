@@ -1,0 +1,206 @@
+"""Capture: what changes on watched models is noted in the transaction and evaluated as its net change.
+
+Odoo runs the precommit hooks at the commit, and also at every savepoint and explicit flush. So the hook may
+see a change that the same transaction takes back later. Two kinds of notes make up for it:
+
+* `cr.precommit.data` holds which records were touched since the hook ran last. A rollback to a savepoint
+  forgets it together with the changes.
+* `cr.postcommit.data` lives exactly as long as the transaction. It holds the values that the transaction
+  found (a rollback to a savepoint cannot make them wrong) and what was announced so far (rows that a rollback
+  removed are looked up before anything is done with them, so that the notes may name too many, never too
+  few).
+
+Each run of the hook withdraws what was announced for the touched records and evaluates them anew. Whatever
+run comes last, at the commit, leaves what belongs to the net change.
+"""
+
+import logging
+import secrets
+from dataclasses import dataclass, field
+
+import psycopg2
+
+from odoo import api, models
+
+_logger = logging.getLogger(__name__)
+
+KEY = "sicantik_notification_automation.capture"
+
+
+class Watch:
+    """What the active triggers want to know of one model.
+
+    :param frozenset sources: names of the stored fields whose change may concern a trigger
+    :param tuple names: names of the fields whose values are compared
+    :param bool created: whether new records concern a trigger
+    :param bool everything: whether any written field concerns a trigger
+    """
+
+    __slots__ = ("sources", "names", "created", "everything")
+
+    def __init__(self, sources, names, created, everything):
+        self.sources = frozenset(sources)
+        self.names = tuple(names)
+        self.created = created
+        self.everything = everything
+
+
+class WatchMap(dict):
+    """{model name: Watch}. A class of its own because a plain dict cannot be referred to weakly."""
+
+
+@dataclass
+class Notes:
+    """What one transaction has seen and announced.
+
+    `token` stands for the transaction in event keys. `baseline` is {model: {id: {field: value found}}},
+    `created` {model: {ids}}, `announced` {(trigger id, record id): ([queue ids], [execution ids])}. While
+    `evaluating`, nothing is noted: what a rule's own code changes announces nothing, or it could go on for
+    ever.
+    """
+
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
+    baseline: dict = field(default_factory=dict)
+    created: dict = field(default_factory=dict)
+    announced: dict = field(default_factory=dict)
+    evaluating: bool = False
+
+    @classmethod
+    def of(cls, cr):
+        """Give the notes of the transaction of `cr`, new ones at its first change."""
+        return cr.postcommit.data.get(KEY) or cr.postcommit.data.setdefault(KEY, cls())
+
+
+def comparable(record, name):
+    """Give the value of a field in a form that can be compared and kept: ids instead of records."""
+    field = record._fields[name]
+    if field.type == "binary":
+        return object()  # never equal: too dear to read, so a written one counts as changed
+    value = record[name]
+    if field.type in ("one2many", "many2many"):
+        return tuple(value.ids)
+    if field.type == "many2one":
+        return value.id
+    if field.type in ("reference", "many2one_reference") and isinstance(value, models.BaseModel):
+        return f"{value._name},{value.id}"
+    return value
+
+
+class Base(models.AbstractModel):
+    _inherit = "base"
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        records = super().create(vals_list)
+        watch = self._notification_watch()
+        if watch is not None:
+            records._notification_note_created(watch)
+        return records
+
+    def write(self, vals):
+        watch = self._notification_watch()
+        if watch is not None:
+            self._notification_note_change(watch, vals)
+        return super().write(vals)
+
+    def _compute_field_value(self, field):
+        if field.store:
+            watch = self._notification_watch()
+            if watch is not None:
+                self.filtered("id")._notification_note_change(
+                    watch, [computed.name for computed in self.pool.field_computed[field]]
+                )
+        return super()._compute_field_value(field)
+
+    def _notification_watch(self):
+        """Give the Watch of this model, None when no active trigger watches it.
+
+        The map is held by the cache of the registry alone. Here it is only referred to weakly: when the
+        cache is cleared, in whatever way, the reference is dead and the map is asked for anew.
+        """
+        reference = self.pool.__dict__.get(KEY)
+        watches = reference and reference()
+        if watches is None:
+            # Nothing is announced while modules are being installed or updated.
+            if not self.pool.ready or "sicantik.notification.trigger" not in self.pool:
+                return None
+            watches = self.env["sicantik.notification.trigger"]._remember_watches()
+        return watches.get(self._name)
+
+    def _notification_note_created(self, watch):
+        """Note new records: their values as created are what later changes are compared with."""
+        notes = Notes.of(self.env.cr)
+        if notes.evaluating:
+            return
+        notes.created.setdefault(self._name, set()).update(self._ids)
+        baseline = notes.baseline.setdefault(self._name, {})
+        names = watch.names
+        for record in self.sudo() if names else ():
+            baseline[record.id] = {name: comparable(record, name) for name in names}
+        if watch.created:
+            self._notification_touch(self._ids)
+
+    def _notification_note_change(self, watch, written):
+        """Note the values of watched fields before `written` fields (names) are changed."""
+        notes = Notes.of(self.env.cr)
+        if notes.evaluating:
+            return
+        known = notes.baseline.get(self._name, {})
+        names = set()
+        if not watch.sources.isdisjoint(written):
+            names.update(watch.names)
+        if watch.everything:
+            names.update(name for name in written if name in self._fields)
+        if names:
+            self._notification_note_values(notes, names)
+            self._notification_touch(self._ids)
+        elif known or self._name in notes.created:
+            # A record whose change is under way: what will be said of it may depend on this field too.
+            created = notes.created.get(self._name, ())
+            self._notification_touch([id_ for id_ in self._ids if id_ in known or id_ in created])
+
+    def _notification_note_values(self, notes, names):
+        baseline = notes.baseline.setdefault(self._name, {})
+        unknown = self.browse(
+            id_ for id_ in self._ids if id_ and any(name not in baseline.get(id_, ()) for name in names)
+        ).sudo()
+        try:
+            for record in unknown:
+                values = baseline.setdefault(record.id, {})
+                for name in names:
+                    if name not in values:
+                        values[name] = comparable(record, name)
+        except psycopg2.Error:
+            raise
+        except Exception:
+            # The change itself matters more than its notification.
+            _logger.warning(
+                "Could not read the watched fields of %s before a change", self._name, exc_info=True
+            )
+
+    def _notification_touch(self, ids):
+        cr = self.env.cr
+        touched = cr.precommit.data.get(KEY)
+        if touched is None:
+            touched = cr.precommit.data[KEY] = {}
+            env = self.env(su=True, context=_plain_context(self.env.context))
+            cr.precommit.add(lambda: _evaluate(env))
+        touched.setdefault(self._name, {}).update(dict.fromkeys(ids))
+
+
+def _plain_context(context):
+    """Keep what says how the user sees the world; drop defaults, filters and switches of the one call."""
+    return {key: context[key] for key in ("lang", "tz", "allowed_company_ids") if key in context}
+
+
+def _evaluate(env):
+    """Precommit hook: evaluate what was touched. The notes are taken out first; user code may flush again."""
+    env.flush_all()  # other hooks may have left recomputations, which may touch more
+    touched = env.cr.precommit.data.pop(KEY, None)
+    notes = Notes.of(env.cr)
+    notes.evaluating = True
+    try:
+        for model_name, ids in (touched or {}).items():
+            env["sicantik.notification.trigger"]._evaluate_changes(env[model_name].browse(ids), notes)
+    finally:
+        notes.evaluating = False

@@ -1,0 +1,80 @@
+from datetime import timedelta
+
+from odoo import _, api, fields, models
+from odoo.exceptions import ValidationError
+
+from ..providers import phone
+
+# How long free text may be sent after a person's last message (providers.md 1.2, code 131047).
+SERVICE_WINDOW = timedelta(hours=24)
+FALLBACK_REGION = "ID"
+
+
+class ResPartner(models.Model):
+    _inherit = "res.partner"
+
+    whatsapp_number = fields.Char(
+        string="WhatsApp Number",
+        help="Number for WhatsApp, in any spelling (0812…, 62812…, +62 812-…). "
+        "Empty: the mobile or phone number is used.",
+    )
+    whatsapp_e164 = fields.Char(
+        string="WhatsApp (E.164)",
+        compute="_compute_whatsapp_e164",
+        store=True,
+        index="btree_not_null",
+        help="The number as the providers are given it; empty when no usable number is known.",
+    )
+    whatsapp_opt_in = fields.Boolean(string="WhatsApp Opt-in", tracking=True)
+    whatsapp_opt_in_date = fields.Datetime(
+        string="WhatsApp Opt-in Date",
+        compute="_compute_whatsapp_opt_in_date",
+        store=True,
+        readonly=False,
+    )
+    whatsapp_last_inbound = fields.Datetime(
+        string="Last WhatsApp Message Received",
+        readonly=True,
+        copy=False,
+        help="Last message of this person to the official (Meta) number. It opens the 24-hour window.",
+    )
+    whatsapp_window_open = fields.Boolean(string="24 h Window Open", compute="_compute_whatsapp_window_open")
+
+    @api.model
+    def _whatsapp_number_fields(self):
+        """Names of the fields that may hold the number, best first (there is no `mobile` in Odoo 19)."""
+        return [name for name in ("whatsapp_number", "mobile", "phone") if name in self._fields]
+
+    @api.depends(lambda self: [*self._whatsapp_number_fields(), "country_id", "company_id.country_id"])
+    def _compute_whatsapp_e164(self):
+        names = self._whatsapp_number_fields()
+        for partner in self:
+            country = partner.country_id or partner.company_id.country_id or self.env.company.country_id
+            region = country.code or FALLBACK_REGION
+            numbers = (phone.to_e164(partner[name], region) for name in names if partner[name])
+            partner.whatsapp_e164 = next(filter(None, numbers), False)
+
+    @api.depends("whatsapp_opt_in")
+    def _compute_whatsapp_opt_in_date(self):
+        now = fields.Datetime.now()
+        for partner in self:
+            partner.whatsapp_opt_in_date = partner.whatsapp_opt_in and (partner.whatsapp_opt_in_date or now)
+
+    @api.depends("whatsapp_last_inbound")
+    def _compute_whatsapp_window_open(self):
+        since = fields.Datetime.now() - SERVICE_WINDOW
+        for partner in self:
+            last = partner.whatsapp_last_inbound
+            partner.whatsapp_window_open = bool(last and last > since)
+
+    @api.constrains("whatsapp_number")
+    def _check_whatsapp_number(self):
+        for partner in self:
+            if partner.whatsapp_number and not partner.whatsapp_e164:
+                raise ValidationError(
+                    _(
+                        "“%s” is not a phone number that WhatsApp can reach. Write it as 0812…, 62812… or "
+                        "+62 812…, or set the contact's country.",
+                        partner.whatsapp_number,
+                    )
+                )

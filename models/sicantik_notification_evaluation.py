@@ -1,0 +1,224 @@
+import ast
+import logging
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import psycopg2
+from dateutil.relativedelta import relativedelta
+from psycopg2 import errorcodes
+
+from odoo import _, api, fields, models
+from odoo.exceptions import ValidationError
+from odoo.tools import safe_eval as safe
+from odoo.tools.safe_eval import safe_eval
+
+_logger = logging.getLogger(__name__)
+
+# The server repeats the whole transaction after these; nothing may swallow them.
+CONCURRENCY_ERRORS = (
+    errorcodes.SERIALIZATION_FAILURE,
+    errorcodes.DEADLOCK_DETECTED,
+    errorcodes.LOCK_NOT_AVAILABLE,
+)
+# Names that differ from record to record: a domain that uses one of them is evaluated for each.
+PER_RECORD_NAMES = {"record_id", "old_state", "new_state", "changed"}
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened to one record.
+
+    `key` makes it this event and no other (part of the unique key of its queue rows), `old_state` and
+    `new_state` are the values of the watched field, `changed` is {field: (old, new)} with ids for records,
+    `values` what the caller wants in the message.
+    """
+
+    key: str
+    old_state: object = None
+    new_state: object = None
+    changed: dict = field(default_factory=dict)
+    values: dict = field(default_factory=dict)
+
+
+class Failure:
+    """Filled by a fence: `error` is the sentence for people, None when all went well."""
+
+    error = None
+
+
+class SicantikNotificationEvaluation(models.AbstractModel):
+    """How text written by users is evaluated: domains by managers, Python by Settings administrators.
+
+    Domains see values only (contract, section 7), Python sees records and `env`. Everything goes through
+    `safe_eval`, and through `_fence`, so that no mistake in it reaches the business transaction.
+    """
+
+    _name = "sicantik.notification.evaluation"
+    _description = "Evaluation of Conditions"
+
+    # === DOMAINS ===#
+
+    @api.model
+    def _domain_values(self, records=(), record_id=False, event=None):
+        """Give the names that a domain may use: values, never recordsets."""
+        return {
+            "uid": self.env.uid,
+            "user_id": self.env.uid,
+            "company_id": self.env.company.id,
+            "company_ids": self.env.companies.ids,
+            "record_id": record_id,
+            "record_ids": list(records and records.ids),
+            "old_state": event and event.old_state,
+            "new_state": event and event.new_state,
+            "changed": event.changed if event else {},
+            **self._time_values(),
+        }
+
+    @api.model
+    def _time_values(self):
+        return {
+            "datetime": datetime,
+            "timedelta": timedelta,
+            "relativedelta": relativedelta,
+            "time": safe.time,
+            "context_today": lambda: fields.Date.context_today(self),
+        }
+
+    @api.model
+    def _eval_domain(self, text, values):
+        """Evaluate the text of a domain.
+
+        :param str text: a Python expression, empty for “everything”
+        :param dict values: from `_domain_values`
+        :rtype: list
+        :raise ValueError: it is not a domain
+        """
+        domain = safe_eval((text or "[]").strip(), dict(values))
+        if not isinstance(domain, list | tuple):
+            raise ValueError(_("“%s” is not a domain: a list of conditions is needed.", text))
+        return list(domain)
+
+    @api.model
+    def _names_in(self, text):
+        return {
+            node.id for node in ast.walk(ast.parse(text.strip(), mode="eval")) if isinstance(node, ast.Name)
+        }
+
+    @api.model
+    def _filter(self, text, records, events):
+        """Give the records for which a domain holds.
+
+        :param str text: the domain
+        :param records: recordset, in superuser mode
+        :param dict events: {record id: Event}
+        """
+        if not (text or "").strip() or not records:
+            return records
+        if not self._names_in(text) & PER_RECORD_NAMES:
+            return records.filtered_domain(self._eval_domain(text, self._domain_values(records)))
+        return records.filtered(
+            lambda record: record.filtered_domain(
+                self._eval_domain(text, self._domain_values(records, record.id, events[record.id]))
+            )
+        )
+
+    @api.model
+    def _check_domain(self, text, model_name, label):
+        """Refuse a domain that cannot work on a model.
+
+        :raise ValidationError: it does not parse, uses an unknown name or an unknown field
+        """
+        if not (text or "").strip():
+            return
+        try:
+            values = self._domain_values(record_id=0, event=Event("", "", ""))
+            domain = self._eval_domain(text, values)
+            if model_name in self.env:
+                self.env.flush_all()
+                with self.env.cr.savepoint(flush=False):
+                    self.env[model_name].sudo().search(domain, limit=1)
+        except Exception as error:
+            raise ValidationError(
+                _(
+                    "%(label)s cannot be used: %(error)s\nWrite a list of conditions, such as "
+                    "[('state', '=', 'approved')].",
+                    label=label,
+                    error=error,
+                )
+            ) from error
+
+    # === PYTHON ===#
+
+    @api.model
+    def _python_values(self, record, records, event, recipient=None):
+        """Give the names that Python fields may use."""
+        return {
+            "record": record,
+            "records": records,
+            "recipient": recipient,
+            "env": record.env,
+            "user": record.env.user,
+            "old_state": event.old_state,
+            "new_state": event.new_state,
+            "changed": event.changed,
+            "values": dict(event.values),
+            **self._time_values(),
+        }
+
+    @api.model
+    def _eval_python(self, expression, values):
+        return safe_eval(expression.strip(), values)
+
+    # === THE FENCE ===#
+
+    @contextmanager
+    def _fence(self, subject):
+        """Keep what goes wrong in the block out of the transaction around it.
+
+        The block runs in a savepoint that is undone when it fails; the traceback goes to the server log, the
+        sentence into the yielded Failure. Serialization failures pass: the server repeats the transaction.
+
+        :param str subject: what is evaluated, for the log
+        :return: context manager yielding a Failure
+        """
+        failure = Failure()
+        # Not a flushing savepoint: that would run the precommit hooks, which may be where we come from.
+        self.env.flush_all()
+        try:
+            with self.env.cr.savepoint(flush=False):
+                yield failure
+                self.env.flush_all()
+        except Exception as error:
+            if isinstance(error, psycopg2.Error) and error.pgcode in CONCURRENCY_ERRORS:
+                raise
+            self.env.clear()
+            failure.error = self._sentence(error)
+            _logger.exception("Notification: %s failed", subject)
+
+    @contextmanager
+    def _each(self, record, trouble):
+        """Let one record fail without the others; what SQL broke is left to the fence around.
+
+        :param record: the record that the block is about
+        :param Failure trouble: told of the first failure
+        """
+        try:
+            yield
+        except psycopg2.Error:
+            raise
+        except Exception as error:
+            if isinstance(error.__cause__, psycopg2.Error):
+                raise error.__cause__ from error
+            if not trouble.error:
+                trouble.error = f"{record}: {self._sentence(error)}"
+                _logger.exception("Notification: %s failed for %s", self, record)
+
+    @api.model
+    def _sentence(self, error):
+        """Say an exception in one line, with the time; people read it on the trigger or the rule."""
+        text = " ".join(str(error).split()) or type(error).__name__
+        return (
+            f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())} UTC: {type(error).__name__}: {text[:500]}"
+        )

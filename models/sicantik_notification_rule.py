@@ -1,0 +1,577 @@
+import json
+from datetime import timedelta
+
+from odoo import _, api, fields, models
+from odoo.exceptions import AccessError, ValidationError
+
+from ..compat import group_users, run_code
+from .sicantik_notification_evaluation import Failure
+from .sicantik_whatsapp_template_master import META_PREFIX
+
+GROUP = "sicantik_notification_automation.%s"
+PYTHON_FIELDS = ("condition_python", "context_preparation_code")
+# States of a row that count as “this person was told”, for `once` and `cooldown`.
+TOLD_STATES = ("pending", "processing", "sent")
+
+
+class SicantikNotificationRule(models.Model):
+    """Who hears what, and when, once a trigger has noticed its event.
+
+    `_apply` is the whole of it: condition → recipients → context → queue rows, set-based, one row per record
+    and number.
+    """
+
+    _name = "sicantik.notification.rule"
+    _description = "Notification Rule"
+    _inherit = "sicantik.notification.evaluation"
+    _order = "sequence, id"
+
+    name = fields.Char(required=True, translate=True)
+    active = fields.Boolean(default=True)
+    sequence = fields.Integer(default=10)
+    description = fields.Text(translate=True)
+    trigger_id = fields.Many2one(
+        "sicantik.notification.trigger", required=True, ondelete="cascade", index=True
+    )
+    trigger_code = fields.Char(related="trigger_id.code", string="Trigger Code")
+    model_name = fields.Char(related="trigger_id.model_name")
+
+    # Condition
+    condition_domain = fields.Char(
+        help="Which records count, such as [('state', '=', 'approved')]. Empty: all."
+    )
+    condition_python = fields.Text(
+        help="A Python expression; the record counts when it is true, such as: record.partner_id.is_company. "
+        "Only Settings administrators may write it."
+    )
+
+    # What is sent
+    template_key = fields.Char(help="Key of a master template.")
+    template_master_id = fields.Many2one(
+        "sicantik.whatsapp.template.master",
+        string="Master Template",
+        compute="_compute_template_master_id",
+        inverse="_inverse_template_master_id",
+    )
+    context_preparation_code = fields.Text(
+        help="Python that assigns the template's parameters to `context`. What it leaves out, and everything "
+        "when it is empty, comes from the default mapping. Only Settings administrators may write it.",
+    )
+    channel = fields.Selection(
+        [("whatsapp", "WhatsApp"), ("email", "E-mail"), ("both", "WhatsApp and E-mail")],
+        required=True,
+        default="whatsapp",
+    )
+    mail_template_id = fields.Many2one("mail.template", string="E-mail Template")
+
+    # Who hears it
+    recipient_type = fields.Selection(
+        [
+            ("partner", "Partner (Applicant)"),
+            ("staff", "DPMPTSP Staff"),
+            ("official", "Authorized Official"),
+            ("custom", "Custom (Domain)"),
+            ("field", "From a Field of the Record"),
+        ],
+        required=True,
+        default="partner",
+    )
+    recipient_domain = fields.Char(help="Contacts, such as [('is_company', '=', False)].")
+    recipient_field = fields.Char(
+        help="Path to contacts or users, such as responsible_id or permit_id.partner_id."
+    )
+    staff_group_id = fields.Many2one("res.groups", string="Staff Group", help="Empty: DPMPTSP Staff.")
+    official_group_id = fields.Many2one(
+        "res.groups", string="Officials Group", help="Empty: the record's official, else DPMPTSP Officials."
+    )
+    require_opt_in = fields.Boolean(help="Only those who agreed to receive WhatsApp messages.")
+    respect_blacklist = fields.Boolean(
+        default=True, help="Off: manual and provider entries are passed over, a person's own opt-out never."
+    )
+
+    # When
+    schedule_type = fields.Selection(
+        [("immediate", "Immediate"), ("scheduled", "Scheduled"), ("batch", "Batch")],
+        string="Scheduling Type",
+        required=True,
+        default="immediate",
+    )
+    scheduled_delay = fields.Integer(string="Delay (minutes)")
+    batch_size = fields.Integer(default=100)
+    batch_interval = fields.Integer(string="Batch Interval (minutes)", default=5)
+    urgent = fields.Boolean(help="Goes before other messages, and outside quiet hours.")
+    repeat_policy = fields.Selection(
+        [("always", "Always"), ("once", "Once per record"), ("cooldown", "Not again before")],
+        required=True,
+        default="always",
+    )
+    cooldown_hours = fields.Float(default=24.0)
+
+    # Limits and retries
+    rate_limit_enabled = fields.Boolean(string="Limit the Rate", default=True)
+    rate_limit_count = fields.Integer(string="Maximum Messages", default=100)
+    rate_limit_period = fields.Selection(
+        [("minute", "Per Minute"), ("hour", "Per Hour"), ("day", "Per Day")],
+        required=True,
+        default="hour",
+    )
+    max_retries = fields.Integer(default=3, help="Further attempts after the first one.")
+    retry_delay = fields.Integer(string="Retry Delay (minutes)", default=5)
+
+    # What came of it
+    execution_count = fields.Integer(
+        string="Executions", compute="_compute_execution", help="How many records it was applied to."
+    )
+    last_execution_date = fields.Datetime(string="Last Execution", compute="_compute_execution")
+    last_error = fields.Text(compute="_compute_execution")
+    success_count = fields.Integer(string="Sent", compute="_compute_result_counts")
+    failed_count = fields.Integer(string="Failed", compute="_compute_result_counts")
+    queue_ids = fields.One2many("sicantik.notification.queue", "rule_id", readonly=True)
+    log_ids = fields.One2many("sicantik.notification.log", "rule_id", readonly=True)
+
+    _sql_constraints = [
+        ("batch_size_positive", "CHECK (batch_size > 0)", "A batch needs at least one message."),
+        (
+            "minutes_not_negative",
+            "CHECK (scheduled_delay >= 0 AND batch_interval >= 0 AND retry_delay >= 0 AND max_retries >= 0)",
+            "Delays and numbers of retries cannot be negative.",
+        ),
+    ]
+
+    # === COMPUTES ===#
+
+    @api.depends("template_key")
+    def _compute_template_master_id(self):
+        templates = self.env["sicantik.whatsapp.template.master"]._by_key(self.mapped("template_key"))
+        for rule in self:
+            rule.template_master_id = templates.get(rule.template_key)
+
+    def _inverse_template_master_id(self):
+        for rule in self:
+            rule.template_key = rule.template_master_id.template_key
+
+    def _compute_execution(self):
+        stats = self.env["sicantik.notification.execution"].sudo()._statistics("rule_id", self.ids, [])
+        for rule in self:
+            rule.execution_count, rule.last_execution_date, rule.last_error = stats.get(
+                rule.id, (0, False, False)
+            )
+
+    def _compute_result_counts(self):
+        groups = self.env["sicantik.notification.queue"]._read_group(
+            [("rule_id", "in", self.ids), ("state", "in", ("sent", "failed"))],
+            ["rule_id", "state"],
+            ["__count"],
+        )
+        counts = {(rule.id, state): count for rule, state, count in groups}
+        for rule in self:
+            rule.success_count = counts.get((rule.id, "sent"), 0)
+            rule.failed_count = counts.get((rule.id, "failed"), 0)
+
+    # === CONSTRAINTS ===#
+
+    @api.constrains("condition_domain", "recipient_domain", "trigger_id")
+    def _check_domains(self):
+        for rule in self:
+            rule._check_domain(rule.condition_domain, rule.model_name, _("The condition"))
+            rule._check_domain(rule.recipient_domain, "res.partner", _("The domain of the recipients"))
+
+    @api.constrains("recipient_type", "recipient_field", "trigger_id")
+    def _check_recipient_field(self):
+        for rule in self.filtered(lambda rule: rule.recipient_type == "field"):
+            model = self.env.get(rule.model_name)
+            for name in (rule.recipient_field or "").split("."):
+                field = model._fields.get(name) if model is not None else None
+                model = self.env[field.comodel_name] if field is not None and field.relational else None
+            if model is None or model._name not in ("res.partner", "res.users"):
+                raise ValidationError(
+                    _(
+                        "“%s” does not lead to contacts or users. Write the path of a field, such as "
+                        "partner_id or responsible_id.",
+                        rule.recipient_field or "",
+                    )
+                )
+
+    @api.constrains("channel")
+    def _check_channel(self):
+        if any(rule.channel != "whatsapp" for rule in self):
+            raise ValidationError(
+                _("This version sends WhatsApp messages only. Choose the channel WhatsApp.")
+            )
+
+    @api.constrains(*PYTHON_FIELDS)
+    def _check_python_author(self):
+        """Python comes from Settings administrators only, by whatever way it comes."""
+        if any(rule[name] for rule in self for name in PYTHON_FIELDS):
+            self._check_may_write_python()
+
+    def write(self, vals):
+        # To empty a condition widens who is written to, so that is theirs too.
+        if any(
+            name in vals and (rule[name] or "") != (vals[name] or "")
+            for rule in self
+            for name in PYTHON_FIELDS
+        ):
+            self._check_may_write_python()
+        return super().write(vals)
+
+    @api.model
+    def _check_may_write_python(self):
+        if not self.env.su and not self.env.user.has_group("base.group_system"):
+            raise AccessError(
+                _(
+                    "Python conditions and context code may be written by Settings administrators only. Ask "
+                    "one of them."
+                )
+            )
+
+    @api.onchange("template_master_id")
+    def _onchange_template_master_id(self):
+        if self.template_master_id:
+            self.template_key = self.template_master_id.template_key
+
+    @api.onchange("template_key")
+    def _onchange_template_key(self):
+        if self.template_key and not self.template_master_id:
+            return {
+                "warning": {
+                    "title": _("No such template"),
+                    "message": _(
+                        "There is no master template with the key “%s” yet. Until there is, the messages of "
+                        "this rule fail.",
+                        self.template_key,
+                    ),
+                }
+            }
+
+    # === ACTIONS ===#
+
+    def action_test_send(self):
+        self.ensure_one()
+        return {
+            "type": "ir.actions.act_window",
+            "name": _("Test Send"),
+            "res_model": "sicantik.notification.test.wizard",
+            "view_mode": "form",
+            "target": "new",
+            "context": {"default_rule_id": self.id, "default_template_key": self.template_key},
+        }
+
+    def action_preview(self):
+        self.ensure_one()
+        return {
+            "type": "ir.actions.act_window",
+            "name": _("Preview"),
+            "res_model": "sicantik.notification.preview.wizard",
+            "view_mode": "form",
+            "target": "new",
+            "context": {"default_rule_id": self.id},
+        }
+
+    # === THE ROAD: RECORDS → QUEUE ROWS ===#
+
+    def _apply(self, records, events):
+        """Queue what this rule says of records. Nothing that goes wrong leaves this method as an exception.
+
+        :param records: recordset of the trigger's model, in superuser mode
+        :param dict events: {record id: Event}
+        :return: the records that met the conditions, {record id: [queue ids]}, a sentence on what went wrong
+            or None
+        :rtype: tuple
+        """
+        self.ensure_one()
+        trouble = Failure()
+        with self._fence(f"rule {self.id}") as failure:
+            matched = self._matching(records, events, trouble)
+            rows = self._prepare_rows(matched, events, trouble)
+            queued = self.env["sicantik.notification.queue"]._enqueue(rows)
+            return matched, queued, trouble.error
+        return records.browse(), {}, failure.error
+
+    def _matching(self, records, events, trouble):
+        """Give the records that meet the domain and the Python condition.
+
+        A record for which the Python fails is left out, and `trouble` tells of it; the others go on.
+        """
+        matched = self._filter(self.condition_domain, records, events)
+        if not (self.condition_python or "").strip():
+            return matched
+        return matched.filtered(lambda record: self._holds(record, matched, events[record.id], trouble))
+
+    def _holds(self, record, records, event, trouble):
+        code = self.condition_python.strip()
+        values = self._python_values(record, records, event)
+        with self._each(record, trouble):
+            return bool(self._eval_python(code, values))
+        return False
+
+    def _prepare_rows(self, records, events, trouble, template_key=None):
+        """Give the values of the queue rows: one per record and number.
+
+        :param records: recordset in superuser mode
+        :param dict events: {record id: Event}
+        :param Failure trouble: told of records that had to be left out
+        :param str template_key: instead of the rule's
+        :rtype: list[dict]
+        """
+        template_key = template_key or self.template_key
+        context_of = self._context_builder(records, template_key)
+        recipients = self._recipients(records, events)
+        rows = []
+        for record in records:
+            with self._each(record, trouble):
+                rows += self._prepare_record_rows(
+                    record, recipients[record.id], events[record.id], template_key, context_of
+                )
+        rows = self._without_repeats(rows)
+        self._hold_back(rows)
+        self._set_schedule(rows)
+        return rows
+
+    def _prepare_record_rows(self, record, recipients, event, template_key, context_of):
+        base = {
+            **self._links_of(record),
+            "rule_id": self.id,
+            "message_type": "template",
+            "template_key": template_key,
+            "priority": 9 if self.urgent else 5,
+            "state": "pending",
+            "max_retries": self.max_retries,
+        }
+        rows = {}
+        for partner in recipients:
+            number = partner.whatsapp_e164
+            # A number that two recipients share is told once; those without one are told apart by who they
+            # are.
+            who = number or f"partner{partner.id}"
+            if who in rows:
+                continue
+            context = context_of(record, partner, event)
+            rows[who] = {
+                **base,
+                "partner_id": partner.id,
+                "phone": number or None,
+                "context_values": json.dumps(context, ensure_ascii=False),
+                "event_key": self._event_key(record, who, event, template_key),
+            }
+            if not number:
+                rows[who].update(
+                    state="skipped",
+                    error_class="no_number",
+                    error_message=_(
+                        "%s has no usable WhatsApp number. Enter one in the contact.", partner.display_name
+                    ),
+                )
+        if not rows:
+            rows["nobody"] = {
+                **base,
+                "context_values": "{}",
+                "event_key": self._event_key(record, "nobody", event, template_key),
+                "state": "skipped",
+                "error_class": "no_recipient",
+                "error_message": _("Nobody to write to: %s", self._describe_recipients()),
+            }
+        return rows.values()
+
+    def _event_key(self, record, who, event, template_key):
+        """Make the key under which the database takes a message once.
+
+        With the policy `once` it is not the event that counts but the record and, where it has one, its
+        expiry date: a permit whose date moves may be told of again.
+        """
+        what = event.key
+        if self.repeat_policy == "once":
+            what = "once"
+            if "expiry_date" in record._fields:
+                what = f"once:{record.expiry_date or ''}"
+        return f"{self.id}:{template_key or ''}:{record._name},{record.id}:{who}:{what}"
+
+    def _describe_recipients(self):
+        return {
+            "partner": _("the record has no applicant."),
+            "staff": _("the staff group has no members."),
+            "official": _("there is no official on the record and none in the group."),
+            "custom": _("no contact meets the domain of the recipients."),
+            "field": _("the field “%s” is empty.", self.recipient_field or ""),
+        }[self.recipient_type]
+
+    @api.model
+    def _links_of(self, record):
+        """Give the columns of a queue row that say which record it is about."""
+        company = record.company_id if "company_id" in record._fields else self.env.company
+        if record._name == "sicantik.permit":
+            permit_id, document_id = record.id, None
+        elif record._name == "sicantik.document":
+            permit_id, document_id = record.permit_id.id or None, record.id
+        else:
+            permit_id, document_id = None, None
+        return {
+            "res_model": record._name,
+            "res_id": record.id,
+            "permit_id": permit_id,
+            "document_id": document_id,
+            "company_id": (company or self.env.company).id,
+        }
+
+    # === WHO ===#
+
+    @api.model
+    def _applicant_of(self, record):
+        """Give the applicant of a record; a contact or user is its own."""
+        if record._name == "res.partner":
+            return record
+        return record.partner_id if "partner_id" in record._fields else record.env["res.partner"]
+
+    def _recipients(self, records, events):
+        """Find who hears of each record.
+
+        :return: {record id: partners}
+        :rtype: dict
+        """
+        finder = getattr(self, f"_recipients_{self.recipient_type}")
+        return finder(records, events)
+
+    def _recipients_partner(self, records, events):
+        return {record.id: self._applicant_of(record) for record in records}
+
+    def _recipients_staff(self, records, events):
+        group = self.staff_group_id or self.env.ref(GROUP % "group_staff")
+        partners = group_users(group.sudo()).partner_id
+        return dict.fromkeys(records.ids, partners)
+
+    def _recipients_official(self, records, events):
+        group = self.official_group_id or self.env.ref(GROUP % "group_official")
+        partners = group_users(group.sudo()).partner_id
+        if self.official_group_id or "approver_id" not in records._fields:
+            return dict.fromkeys(records.ids, partners)
+        return {record.id: record.approver_id.partner_id or partners for record in records}
+
+    def _recipients_custom(self, records, events):
+        """Evaluate the domain once for all records, or for each when it speaks of the record."""
+        partners = self.env["res.partner"].sudo()
+        text = self.recipient_domain or "[]"
+        if not self._names_in(text) & {"record_id", "old_state", "new_state", "changed"}:
+            found = partners.search(self._eval_domain(text, self._domain_values(records)))
+            return dict.fromkeys(records.ids, found)
+        return {
+            record.id: partners.search(
+                self._eval_domain(text, self._domain_values(records, record.id, events[record.id]))
+            )
+            for record in records
+        }
+
+    def _recipients_field(self, records, events):
+        found = {}
+        for record in records:
+            targets = record.mapped(self.recipient_field)
+            found[record.id] = targets.partner_id if targets._name == "res.users" else targets
+        return found
+
+    # === WHAT ===#
+
+    def _context_builder(self, records, template_key):
+        """Give the function that fills a template's parameters for a record and a recipient.
+
+        :return: function (record, partner, event) → dict of texts
+        """
+        template = self._template_for(template_key)
+        defaults = self.env["sicantik.notification.context"]._for_template(template, records)
+        code = (self.context_preparation_code or "").strip()
+
+        def context_of(record, partner, event):
+            context = defaults(record, partner, event)
+            if code:
+                values = self._python_values(record, records, event, partner)
+                run_code(code, values)
+                given = values.get("context")
+                if not isinstance(given, dict):
+                    raise ValueError(_("The context code must assign a dictionary to `context`."))
+                context.update({str(name): _text(value) for name, value in given.items()})
+            context.update({str(name): _text(value) for name, value in event.values.items()})
+            return context
+
+        return context_of
+
+    @api.model
+    def _template_for(self, template_key):
+        """Find the template whose parameters have to be filled: the plain one, else its Meta variant."""
+        templates = self.env["sicantik.whatsapp.template.master"].sudo()._by_key([template_key])
+        plain = (template_key or "").removeprefix(META_PREFIX)
+        found = (templates.get(key) for key in (template_key, plain, META_PREFIX + plain))
+        return next(filter(None, found), self.env["sicantik.whatsapp.template.master"])
+
+    # === WHETHER AND WHEN ===#
+
+    def _without_repeats(self, rows):
+        """Leave out what the repeat policy holds back."""
+        if self.repeat_policy != "cooldown" or not rows:
+            return rows
+        since = fields.Datetime.now() - timedelta(hours=self.cooldown_hours)
+        told = {
+            (row.res_id, row.phone)
+            for row in self.env["sicantik.notification.queue"].search_fetch(
+                [
+                    ("rule_id", "=", self.id),
+                    ("res_model", "=", rows[0]["res_model"]),
+                    ("res_id", "in", list({row["res_id"] for row in rows})),
+                    ("state", "in", TOLD_STATES),
+                    ("create_date", ">", since),
+                ],
+                ["res_id", "phone"],
+            )
+        }
+        return [row for row in rows if (row["res_id"], row.get("phone")) not in told]
+
+    def _hold_back(self, rows):
+        """Turn rows that must not go out into skipped ones, each with its reason."""
+        pending = [row for row in rows if row["state"] == "pending"]
+        blocked = (
+            self.env["sicantik.notification.blacklist"].sudo()._blocked([row["phone"] for row in pending])
+        )
+        partners = self.env["res.partner"].sudo().browse([row["partner_id"] for row in pending])
+        opted_in = (
+            {partner.id for partner in partners if partner.whatsapp_opt_in} if self.require_opt_in else ()
+        )
+        for row in pending:
+            if row["phone"] in blocked and self._obeys(blocked[row["phone"]]):
+                source, reason = blocked[row["phone"]]
+                row.update(
+                    state="skipped",
+                    is_blacklisted=True,
+                    error_class="blacklisted",
+                    error_message=_("The number is on the blacklist: %s", reason or source),
+                )
+            elif self.require_opt_in and row["partner_id"] not in opted_in:
+                row.update(
+                    state="skipped",
+                    error_class="no_opt_in",
+                    error_message=_(
+                        "The recipient has not agreed to WhatsApp messages, which this rule asks for."
+                    ),
+                )
+
+    def _obeys(self, entry):
+        """Tell whether a blacklist entry holds for this rule; a person's own opt-out always does."""
+        source, _reason = entry
+        return self.respect_blacklist or source == "opt_out"
+
+    def _set_schedule(self, rows):
+        """Write into the rows when they may leave (seed 2, section 4.2, tab “Penjadwalan”)."""
+        now = fields.Datetime.now()
+        delay = timedelta(minutes=self.scheduled_delay if self.schedule_type == "scheduled" else 0)
+        for row in rows:
+            row["scheduled_date"] = now + delay
+        if self.schedule_type == "batch":
+            for position, row in enumerate(row for row in rows if row["state"] == "pending"):
+                row["scheduled_date"] = now + timedelta(
+                    minutes=position // self.batch_size * self.batch_interval
+                )
+
+
+def _text(value):
+    """Give a value of the context as JSON can hold it and a message can show it."""
+    if value is None or value is False:
+        return ""
+    if isinstance(value, models.BaseModel):
+        return ", ".join(value.mapped("display_name"))
+    return value if isinstance(value, str | int | float) else str(value)

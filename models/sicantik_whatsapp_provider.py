@@ -1,0 +1,175 @@
+import secrets
+
+from odoo import _, api, fields, models
+
+from ..compat import check_access
+from ..providers import PROVIDERS, Account, provider_for
+
+MANAGER = "sicantik_notification_automation.group_notification_manager"
+# What takes part in the connection: a change makes the last test worthless.
+CONNECTION_FIELDS = ("provider_type", "base_url", "api_token", "sender_id", "account_id", "api_version")
+
+
+class SicantikWhatsappProvider(models.Model):
+    """An account at a WhatsApp service: credentials, limits, health. The wire itself is in `providers/`."""
+
+    _name = "sicantik.whatsapp.provider"
+    _description = "WhatsApp Provider"
+    _order = "sequence, id"
+
+    name = fields.Char(required=True)
+    provider_type = fields.Selection(
+        [
+            ("meta", "Meta WhatsApp"),
+            ("fonnte", "Fonnte"),
+            ("watzap", "Watzap"),
+            ("twilio", "Twilio"),
+            ("waha", "WAHA"),
+        ],
+        required=True,
+    )
+    sequence = fields.Integer(default=10)
+    active = fields.Boolean(default=True)
+    company_id = fields.Many2one("res.company", index=True, help="Empty: used for every company.")
+
+    # State of the connection
+    credential_state = fields.Selection(
+        [("draft", "Not Tested"), ("configured", "Configured"), ("error", "Error")],
+        default="draft",
+        required=True,
+        copy=False,
+    )
+    last_error_message = fields.Text(readonly=True, copy=False)
+
+    # Connection
+    base_url = fields.Char(string="Service Address", help="Empty: the address of the real service.")
+    api_token = fields.Char(
+        string="API Token",
+        groups=MANAGER,
+        copy=False,
+        help="Meta: access token. Fonnte: device token. Watzap: api_key. Twilio: auth token. WAHA: API key.",
+    )
+    sender_id = fields.Char(
+        string="Sender",
+        help="Meta: phone number id. Fonnte: device (optional). Watzap: number_key. "
+        "Twilio: the WhatsApp number. WAHA: session.",
+    )
+    account_id = fields.Char(
+        string="Account", help="Meta: id of the WhatsApp Business account. Twilio: account SID."
+    )
+    api_version = fields.Char(string="API Version", help="Meta only, such as v23.0. Empty: the built-in one.")
+    app_secret = fields.Char(groups=MANAGER, copy=False)
+    verify_token = fields.Char(groups=MANAGER, copy=False)
+    webhook_token = fields.Char(
+        groups=MANAGER, copy=False, readonly=True, default=lambda self: self._default_webhook_token()
+    )
+    webhook_url = fields.Char(compute="_compute_webhook_url", groups=MANAGER)
+
+    # Limits
+    rate_per_second = fields.Float(help="Messages per second at most; 0: no limit.")
+    daily_limit = fields.Integer(help="Messages per day at most; 0: no limit.")
+    min_delay_seconds = fields.Float(
+        string="Minimum Delay (s)", help="Seconds between two messages at least."
+    )
+    on_interrupted = fields.Selection(
+        [("hold", "Hold for a person to decide"), ("resend", "Send again")],
+        string="When the Outcome Is Unknown",
+        default="hold",
+        required=True,
+        help="What happens to a message whose sending was interrupted, so that nobody knows whether it left.",
+    )
+
+    @api.model
+    def _default_webhook_token(self):
+        return secrets.token_urlsafe(24)
+
+    @api.depends("webhook_token")
+    def _compute_webhook_url(self):
+        base = self.env["ir.config_parameter"].sudo().get_param("web.base.url", "")
+        for provider in self:
+            provider.webhook_url = (
+                provider.id
+                and provider.webhook_token
+                and f"{base}/sicantik/webhook/{provider.id}/{provider.webhook_token}"
+            )
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        for vals in vals_list:
+            if vals.get("base_url"):
+                vals["base_url"] = vals["base_url"].strip().rstrip("/")
+        return super().create(vals_list)
+
+    def write(self, vals):
+        """Changed credentials are untested ones, unless the same write says how they are."""
+        vals = dict(vals)
+        if vals.get("base_url"):
+            vals["base_url"] = vals["base_url"].strip().rstrip("/")
+        if "credential_state" not in vals and any(
+            name in vals and any(provider[name] != vals[name] for provider in self)
+            for name in CONNECTION_FIELDS
+        ):
+            vals.update(credential_state="draft", last_error_message=False)
+        return super().write(vals)
+
+    # === WHAT THE WIRE NEEDS ===#
+
+    def _account(self):
+        """Give the plain values that an adapter needs; the only way for a secret out of this model.
+
+        :rtype: providers.Account
+        """
+        self.ensure_one()
+        provider = self.sudo()
+        return Account(
+            provider_type=provider.provider_type,
+            base_url=provider.base_url or "",
+            api_token=provider.api_token or "",
+            sender_id=provider.sender_id or "",
+            account_id=provider.account_id or "",
+            api_version=provider.api_version or "",
+        )
+
+    def _missing_settings(self):
+        """List the labels of the fields that this type of provider needs and that are empty."""
+        self.ensure_one()
+        adapter = PROVIDERS.get(self.provider_type)
+        names = adapter.required if adapter else ()
+        return [self._fields[name]._description_string(self.env) for name in names if not self.sudo()[name]]
+
+    # === ACTIONS ===#
+
+    def action_test_connection(self):
+        """Ask the service whether it would take our messages; nothing is sent to anybody."""
+        check_access(self, "write")
+        for provider in self:
+            provider._test_connection()
+        failed = self.filtered(lambda provider: provider.credential_state != "configured")
+        return {
+            "type": "ir.actions.client",
+            "tag": "display_notification",
+            "params": {
+                "type": "danger" if failed else "success",
+                "title": _("Connection test"),
+                "message": "\n".join(
+                    f"{provider.name}: {provider.last_error_message or _('the connection works.')}"
+                    for provider in self
+                ),
+                "sticky": bool(failed),
+                "next": {"type": "ir.actions.act_window_close"},
+            },
+        }
+
+    def _test_connection(self):
+        self.ensure_one()
+        missing = self._missing_settings()
+        if self.provider_type not in PROVIDERS:
+            problem = _("This type of provider cannot be used yet.")
+        elif missing:
+            problem = _("Fill in first: %s.", ", ".join(missing))
+        else:
+            report = provider_for(self._account()).test_connection()
+            problem = "" if report.ok else report.message
+        self.write(
+            {"credential_state": "error" if problem else "configured", "last_error_message": problem or False}
+        )

@@ -1,0 +1,37 @@
+"""Wire adapters for WhatsApp services, in plain Python: no import of odoo, no database, safe in threads.
+
+Build an :class:`Account` and a :class:`Message`, then ``provider_for(account).send(message)`` for one message
+or :func:`deliver` for many. A new service is one module with a :class:`Provider` and a line in ``registry``.
+"""
+
+from . import errors, parameters, phone
+from .base import Provider
+from .delivery import Route, deliver, walk
+from .errors import Verdict
+from .message import ACCEPTED, REFUSED, UNKNOWN, Account, Attempt, Message, Report, Template
+from .parameters import MissingParameter
+from .phone import to_e164
+from .registry import PROVIDERS, provider_for
+
+__all__ = [
+    "ACCEPTED",
+    "PROVIDERS",
+    "REFUSED",
+    "UNKNOWN",
+    "Account",
+    "Attempt",
+    "Message",
+    "MissingParameter",
+    "Provider",
+    "Report",
+    "Route",
+    "Template",
+    "Verdict",
+    "deliver",
+    "errors",
+    "parameters",
+    "phone",
+    "provider_for",
+    "to_e164",
+    "walk",
+]

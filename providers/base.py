@@ -1,0 +1,295 @@
+"""The provider: what all services have in common, once.
+
+:meth:`Provider.send` is a template method. A service's module gives its facts as class attributes, builds the
+request and reads what its answers say about success and failure; timing, classes, HTTP fallbacks and the
+sentences for the admin are the same for all and live here.
+"""
+
+import datetime
+import email.utils
+import re
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from . import errors, transport
+from .errors import Verdict
+from .message import ACCEPTED, MAX_REFERENCE, REFUSED, UNKNOWN, Account, Attempt, Message, Report
+from .transport import Answer
+
+_MAX_SAID = 300  # characters of a service's own words in an error message
+_MAX_READ = 2000  # characters of them that are looked at
+_FIELD_LABELS = {"api_token": "API token", "sender_id": "sender ID", "account_id": "account ID"}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request to a service, ready for :func:`transport.request`. ``path`` follows the base URL."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    json: object | None = field(default=None, repr=False)
+    data: Mapping[str, str] | None = field(default=None, repr=False)
+    params: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error in a service's own shape.
+
+    ``code`` is the service's code, ``said`` its text. ``keys`` are the rows of the code table to look for,
+    the most precise first; empty means ``(code,)``. ``transient`` is true when the service itself calls the
+    error passing.
+    """
+
+    code: str
+    said: str = ""
+    keys: tuple[str, ...] = ()
+    transient: bool = False
+
+
+class Provider(ABC):
+    """One account at one service. Cheap to make, immutable, safe to share between threads.
+
+    Class attributes: ``type`` and ``label`` name the service; ``has_templates`` says that it stores reviewed
+    templates, ``has_window`` that free text needs an open 24-hour window; ``required`` lists the account
+    fields that must be filled in; ``codes`` is the code table.
+    """
+
+    type: ClassVar[str]
+    label: ClassVar[str]
+    default_base_url: ClassVar[str]
+    default_api_version: ClassVar[str] = ""
+    has_templates: ClassVar[bool] = False
+    has_window: ClassVar[bool] = False
+    required: ClassVar[tuple[str, ...]] = ("api_token",)
+    codes: ClassVar[Mapping[str, Verdict]] = {}
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.token = account.api_token.strip()
+        self.sender_id = account.sender_id.strip()
+        self.account_id = account.account_id.strip()
+        self.base_url = (account.base_url.strip() or self.default_base_url).rstrip("/")
+        self.api_version = account.api_version.strip() or self.default_api_version
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.account!r})"
+
+    # -- Public ----------------------------------------------------------------------------------------------
+
+    def send(self, message: Message) -> Attempt:
+        """Hand ``message`` to the service, once, and say what came of it.
+
+        Nothing that the wire does raises; an account that is not completely filled in is a refusal too.
+
+        :raises ValueError: for a message that no code should have built (a number that is not E.164, a
+            reference that is too long).
+        """
+        _check(message)
+        if problem := self._account_problem():
+            return _refusal("not_configured", problem, Verdict(errors.BAD_CREDENTIALS, errors.ACCT))
+        request = self._build_send(message)
+        started = time.perf_counter()
+        try:
+            answer = self._request(request)
+        except transport.NotSent as error:
+            attempt = self._attempt("not_sent", str(error), errors.NOT_SENT, message)
+        except transport.OutcomeUnknown as error:
+            attempt = self._attempt("no_answer", str(error), errors.NO_CERTAINTY, message)
+        else:
+            attempt = self._read_send(answer, message)
+        return replace(attempt, elapsed_ms=round((time.perf_counter() - started) * 1000))
+
+    def test_connection(self) -> Report:
+        """Ask the service whether a message would go out now. Sends nothing to anybody, raises nothing."""
+        if problem := self._account_problem():
+            return Report(False, problem)
+        try:
+            return self._test()
+        except transport.TransportError as error:
+            return Report(
+                False,
+                f"{self.label} could not be asked: {error}. Check the base URL and this server's network.",
+            )
+
+    # -- What a service brings -------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _build_send(self, message: Message) -> Request:
+        """Return the request that sends ``message``."""
+
+    @abstractmethod
+    def _read_success(self, body: object) -> str | None:
+        """Return the message id when ``body`` (parsed JSON, any shape) says success, empty when it has none,
+        None when it does not say success."""
+
+    @abstractmethod
+    def _read_failure(self, body: object, message: Message | None) -> Failure | None:
+        """Return the error that ``body`` (parsed JSON, any shape) tells of, or None. ``message`` is None in a
+        connection test."""
+
+    @abstractmethod
+    def _test(self) -> Report:
+        """Return the report of a connection test. May raise :class:`transport.TransportError`."""
+
+    def _retry_after(self, answer: Answer) -> float | None:
+        """Return how many seconds the service asks to wait, if it says. A service may know more headers."""
+        return _seconds(answer.headers.get("Retry-After", ""))
+
+    # -- Shared ----------------------------------------------------------------------------------------------
+
+    def _request(self, request: Request) -> Answer:
+        return transport.request(
+            request.method,
+            self.base_url + request.path,
+            headers=request.headers,
+            json=request.json,
+            data=request.data,
+            params=request.params,
+            timeout=self.account.timeout,
+        )
+
+    def _read_send(self, answer: Answer, message: Message) -> Attempt:
+        """Return what ``answer`` says about ``message``: by the body's codes, then by the HTTP status."""
+        message_id = self._read_success(answer.body)
+        failure = self._read_failure(answer.body, message)
+        if message_id is not None:
+            if failure is None and 200 <= answer.status < 300:
+                return Attempt(ACCEPTED, message_id=message_id)
+            said = "the answer says both success and failure"
+            return self._attempt(f"http_{answer.status}", said, errors.NO_CERTAINTY, message)
+        verdict = self._verdict(failure, answer)
+        code, said = (failure.code, failure.said) if failure else _unexplained(answer)
+        return self._attempt(code, said, verdict, message, self._retry_after(answer))
+
+    def _verdict(self, failure: Failure | None, answer: Answer) -> Verdict:
+        if failure:
+            for key in failure.keys or (failure.code,):
+                if key in self.codes:
+                    return self.codes[key]
+            if failure.transient:
+                return errors.PASSING_FAULT
+        return errors.verdict_for_status(answer.status, explained=failure is not None)
+
+    def _attempt(
+        self, code: str, said: str, verdict: Verdict, message: Message, retry_after: float | None = None
+    ) -> Attempt:
+        """Return the attempt of a message that was not accepted, with its sentence."""
+        if verdict.error_class in errors.RETRY:
+            retry_after = retry_after if retry_after is not None else verdict.retry_after
+        else:
+            retry_after = None
+        words = self._clean(f"{code}: {said}" if said else code, message)
+        return _refusal(
+            self._clean(code, message), f"{verdict.hint} ({self.label} {words})", verdict, retry_after
+        )
+
+    def _failed_test(self, answer: Answer) -> Report:
+        """Return the report of a connection test that the service refused or answered strangely."""
+        failure = self._read_failure(answer.body, None)
+        verdict = self._verdict(failure, answer)
+        hint = verdict.hint
+        if verdict is errors.NO_CERTAINTY:
+            hint = "The answer could not be understood. Check the base URL, or try again later."
+        code, said = (failure.code, failure.said) if failure else _unexplained(answer)
+        return Report(False, f"{hint} ({self.label} {self._clean(f'{code}: {said}' if said else code)})")
+
+    def _account_problem(self) -> str:
+        """Return a sentence when the account cannot work as it is filled in, else an empty text."""
+        missing = [name for name in self.required if not getattr(self.account, name).strip()]
+        if missing:
+            labels = ", ".join(_FIELD_LABELS.get(name, name) for name in missing)
+            return f"{self.label} is not completely configured: fill in {labels}."
+        if not (self.token.isascii() and self.token.isprintable()):
+            return f"The API token of {self.label} has characters that no token has. Copy it again."
+        if not re.match(r"https?://[^/]", self.base_url):
+            return f"The base URL of {self.label} must begin with https:// or http://."
+        return ""
+
+    def _clean(self, said: str, message: Message | None = None) -> str:
+        """Return a service's words on one line, cut, without our secrets and the recipient's number."""
+        said = " ".join(said[:_MAX_READ].split())
+        for secret in (self.token, *self._more_secrets()):
+            if secret:
+                said = said.replace(secret, "***")
+        if message:
+            said = _number_pattern(message.phone).sub("***", said)
+        return said[:_MAX_SAID]
+
+    def _more_secrets(self) -> tuple[str, ...]:
+        """Return the account's secrets besides the token."""
+        return ()
+
+
+# -- Helpers for reading answers -----------------------------------------------------------------------------
+
+
+def as_dict(value: object) -> dict:
+    """Return ``value`` when it is a JSON object, else an empty one, so that any shape can be read."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: object) -> list:
+    """Return ``value`` when it is a JSON array, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def as_text(value: object) -> str:
+    """Return a JSON text or number as text, anything else (also true and false) as an empty text."""
+    return str(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else ""
+
+
+def as_bool(value: object) -> bool | None:
+    """Return the truth value that a service wrote as a boolean or as a word, None for anything else."""
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value.strip().lower())
+    return value if isinstance(value, bool) else None
+
+
+def _refusal(code: str, text: str, verdict: Verdict, retry_after: float | None = None) -> Attempt:
+    return Attempt(
+        UNKNOWN if verdict.error_class in errors.HOLD else REFUSED,
+        error_class=verdict.error_class,
+        error_code=code,
+        error_message=text,
+        scope=verdict.scope,
+        opt_out=verdict.opt_out,
+        retry_after=retry_after,
+    )
+
+
+def _unexplained(answer: Answer) -> tuple[str, str]:
+    """Return code and words for an answer without an error in the service's shape."""
+    if 200 <= answer.status < 300:
+        return f"http_{answer.status}", "the answer could not be understood"
+    return f"http_{answer.status}", ""
+
+
+def _check(message: Message) -> None:
+    if not re.fullmatch(r"\+[1-9]\d{6,14}", message.phone):
+        raise ValueError("The number of a message must be E.164 with its plus")
+    if len(message.reference) > MAX_REFERENCE:
+        raise ValueError(f"The reference of a message is longer than {MAX_REFERENCE} characters")
+
+
+def _number_pattern(phone: str) -> re.Pattern[str]:
+    """Return a pattern for a number in any spelling: its last eight digits and whatever leads up to them."""
+    return re.compile(r"(?:\+?\d[\d\s().-]*)?" + r"[\s().-]*".join(phone[-8:]))
+
+
+def _seconds(text: str) -> float | None:
+    """Return a ``Retry-After`` value (seconds, or an HTTP date) in seconds, None when it is neither."""
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        when = email.utils.parsedate_to_datetime(text)
+    except (TypeError, ValueError, IndexError):
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=datetime.timezone.utc)
+    return max(0.0, (when - datetime.datetime.now(datetime.timezone.utc)).total_seconds())

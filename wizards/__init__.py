@@ -1,0 +1,2 @@
+from . import sicantik_notification_preview_wizard
+from . import sicantik_notification_test_wizard
