@@ -103,6 +103,12 @@ class Base(models.AbstractModel):
             self._notification_note_change(watch, vals)
         return super().write(vals)
 
+    def unlink(self):
+        watch = self._notification_watch()
+        if watch is not None:
+            self._notification_note_change(watch, ())
+        return super().unlink()
+
     def _compute_field_value(self, field):
         if field.store:
             watch = self._notification_watch()
@@ -143,7 +149,7 @@ class Base(models.AbstractModel):
     def _notification_note_change(self, watch, written):
         """Note the values of watched fields before `written` fields (names) are changed."""
         notes = Notes.of(self.env.cr)
-        if notes.evaluating:
+        if notes.evaluating or not self._ids:
             return
         known = notes.baseline.get(self._name, {})
         names = set()

@@ -29,6 +29,7 @@ class SicantikAutoMessage(models.Model):
             ("failed", "Failed"),
             ("cancelled", "Cancelled"),
         ],
+        string="Status",
         default="draft",
         required=True,
         copy=False,

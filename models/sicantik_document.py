@@ -32,7 +32,9 @@ class SicantikDocument(models.Model):
         index="btree_not_null",
         check_company=True,
     )
-    state = fields.Selection(DOCUMENT_STATES, required=True, default="draft", copy=False, tracking=True)
+    state = fields.Selection(
+        DOCUMENT_STATES, string="Status", required=True, default="draft", copy=False, tracking=True
+    )
     requires_approval = fields.Boolean()
     pending_since = fields.Datetime(
         compute="_compute_pending_since",

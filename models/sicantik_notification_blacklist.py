@@ -2,6 +2,7 @@ from odoo import _, api, fields, models
 from odoo.exceptions import ValidationError
 
 from ..providers import phone
+from .access import check_internal
 from .res_partner import FALLBACK_REGION
 
 
@@ -104,7 +105,9 @@ class SicantikNotificationBlacklist(models.Model):
 
         :param str phone_number: the number in any spelling
         :rtype: bool
+        :raise AccessError: the caller is no internal user
         """
+        check_internal(self.env)
         number = self._to_e164(phone_number)
         return bool(number and self.sudo()._blocked([number]))
 

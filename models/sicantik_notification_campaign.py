@@ -1,8 +1,8 @@
 from odoo import _, api, fields, models
 from odoo.exceptions import UserError, ValidationError
 
+from .access import check_manager
 from .sicantik_notification_evaluation import Event, Failure
-from .sicantik_notification_queue import check_manager
 
 # Targets that one step turns into queue rows: each step ends with a commit of its own.
 CHUNK = 1000
@@ -30,7 +30,7 @@ class SicantikNotificationCampaign(models.Model):
     _inherit = "sicantik.notification.evaluation"
     _order = "id desc"
 
-    name = fields.Char(required=True)
+    name = fields.Char(string="Campaign Name", required=True)
     description = fields.Text()
     rule_id = fields.Many2one("sicantik.notification.rule", required=True, ondelete="restrict", index=True)
     target_model = fields.Char(required=True, default="sicantik.permit", help="Such as sicantik.permit.")
@@ -46,16 +46,17 @@ class SicantikNotificationCampaign(models.Model):
             ("completed", "Completed"),
             ("cancelled", "Cancelled"),
         ],
+        string="Status",
         default="draft",
         required=True,
         copy=False,
         readonly=True,
     )
-    total_targets = fields.Integer(string="Targets", compute="_compute_totals")
-    total_sent = fields.Integer(string="Sent", compute="_compute_totals")
-    total_failed = fields.Integer(string="Failed", compute="_compute_totals")
-    total_skipped = fields.Integer(string="Skipped", compute="_compute_totals")
-    total_pending = fields.Integer(string="Pending", compute="_compute_totals")
+    total_targets = fields.Integer(string="Total Targets", compute="_compute_totals")
+    total_sent = fields.Integer(string="Total Sent", compute="_compute_totals")
+    total_failed = fields.Integer(string="Total Failed", compute="_compute_totals")
+    total_skipped = fields.Integer(string="Total Skipped", compute="_compute_totals")
+    total_pending = fields.Integer(string="Total Pending", compute="_compute_totals")
     progress_percentage = fields.Float(string="Progress", compute="_compute_totals")
     queue_ids = fields.One2many(
         "sicantik.notification.queue", "campaign_id", string="Messages", readonly=True

@@ -9,6 +9,7 @@ from dateutil.relativedelta import relativedelta
 from odoo import _, api, fields, models
 
 DATE_FORMAT = "%d-%m-%Y"
+OWN_MODELS = ("sicantik.permit", "sicantik.document")
 DATETIME_FORMAT = "%d-%m-%Y %H:%M"
 
 
@@ -86,10 +87,14 @@ class Subject:
         """Give the text of a parameter, None when there is none."""
         method = getattr(self, f"_value_{name}", None)
         if method:
-            return method()
-        if name in self.record._fields:
-            return self._shown(self.record, name)
-        return None
+            value = method()
+            # Of a permit or document the shipped parameters are all known, if only to be empty.
+            return "" if value is None and self.record._name in OWN_MODELS else value
+        field = self.record._fields.get(name)
+        # What only some groups may see does not go out because a parameter happens to be called like it.
+        if field is None or field.groups:
+            return None
+        return self._shown(self.record, name)
 
     def _shown(self, record, name):
         """Show a field as people write it: dates dd-mm-yyyy, states and records by their names."""

@@ -8,6 +8,7 @@ from datetime import timedelta
 from secrets import token_hex
 
 from odoo import _, api, fields, models
+from odoo.exceptions import ValidationError
 
 from ..providers import ACCEPTED, UNKNOWN, deliver, errors
 from .sicantik_whatsapp_dispatcher import Refusal, Request
@@ -123,7 +124,7 @@ class SicantikNotificationDrain(models.AbstractModel):
         """
         queue = self.env["sicantik.notification.queue"]
         queue.flush_model()
-        which = "id = ANY(%(ids)s)" if ids is not None else "scheduled_date <= now() at time zone 'UTC'"
+        which = "id = ANY(%(ids)s)" if ids is not None else "scheduled_date <= %(now)s"
         # MATERIALIZED: the planner must not evaluate the locking select more than once.
         self.env.cr.execute(
             f"""
@@ -141,7 +142,7 @@ class SicantikNotificationDrain(models.AbstractModel):
                 UPDATE sicantik_notification_queue AS q
                    SET state = 'processing',
                        lease_token = %(token)s,
-                       lease_until = (now() at time zone 'UTC') + %(lease)s,
+                       lease_until = %(now)s + %(lease)s,
                        provider_id = NULL,
                        provider_type = NULL
                   FROM due
@@ -150,7 +151,7 @@ class SicantikNotificationDrain(models.AbstractModel):
             )
             SELECT id FROM claimed ORDER BY priority DESC, scheduled_date, id
             """,
-            {"ids": ids, "limit": BATCH, "token": token, "lease": LEASE},
+            {"ids": ids, "limit": BATCH, "token": token, "lease": LEASE, "now": fields.Datetime.now()},
         )
         claimed = [id_ for (id_,) in self.env.cr.fetchall()]
         queue.browse(claimed).invalidate_recordset()
@@ -162,10 +163,10 @@ class SicantikNotificationDrain(models.AbstractModel):
             """
             UPDATE sicantik_notification_queue
                SET state = 'pending', lease_token = NULL, lease_until = NULL,
-                   scheduled_date = (now() at time zone 'UTC') + interval '1 minute'
+                   scheduled_date = %s
              WHERE state = 'processing' AND lease_token = %s
             """,
-            [token],
+            [fields.Datetime.now() + timedelta(minutes=1), token],
         )
         self.env["sicantik.notification.queue"].invalidate_model()
 
@@ -185,7 +186,12 @@ class SicantikNotificationDrain(models.AbstractModel):
         """
         rows = self.env["sicantik.notification.queue"].browse(ids)
         plans = self._refusals(rows)
-        requests = [self._request(row) for row in rows if row.id not in plans]
+        requests = []
+        for row in rows.filtered(lambda row: row.id not in plans):
+            try:
+                requests.append(self._request(row))
+            except ValidationError as error:
+                plans[row.id] = Refusal(errors.UNKNOWN, str(error))
         plans.update(self.env["sicantik.whatsapp.dispatcher"]._plan(requests))
         jobs = [(id_, plan) for id_, plan in plans.items() if not isinstance(plan, Refusal)]
         self._mark_providers(token, jobs)
@@ -300,6 +306,7 @@ class SicantikNotificationDrain(models.AbstractModel):
             [json.dumps(settled, default=str), token],
         )
         self.env["sicantik.notification.queue"].invalidate_model()
+        self.env["sicantik.notification.queue"]._forget_counters()
 
     def _settled_values(self, row, result):
         """Decide what becomes of a row.
@@ -368,26 +375,28 @@ class SicantikNotificationDrain(models.AbstractModel):
         Rows without a provider were never handed to one and go back. The others may have left: the provider's
         `on_interrupted` says whether they are sent again or wait, as `interrupted`, for a person to decide.
         """
+        now = fields.Datetime.now()
         self.env.cr.execute(
             """
             UPDATE sicantik_notification_queue
                SET state = 'pending', lease_token = NULL, lease_until = NULL
-             WHERE state = 'processing' AND lease_until < now() at time zone 'UTC' AND provider_id IS NULL
-            """
+             WHERE state = 'processing' AND lease_until < %s AND provider_id IS NULL
+            """,
+            [now],
         )
         token = f"rescue:{token_hex(8)}"
         self.env.cr.execute(
             """
             WITH lost AS MATERIALIZED (
                 SELECT id FROM sicantik_notification_queue
-                 WHERE state = 'processing' AND lease_until < now() at time zone 'UTC'
+                 WHERE state = 'processing' AND lease_until < %s
               ORDER BY id LIMIT 1000
                    FOR UPDATE SKIP LOCKED
             )
             UPDATE sicantik_notification_queue AS q SET lease_token = %s FROM lost WHERE q.id = lost.id
             RETURNING q.id
             """,
-            [token],
+            [now, token],
         )
         ids = [id_ for (id_,) in self.env.cr.fetchall()]
         self.env["sicantik.notification.queue"].invalidate_model()

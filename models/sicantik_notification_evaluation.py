@@ -117,12 +117,27 @@ class SicantikNotificationEvaluation(models.AbstractModel):
         if not (text or "").strip() or not records:
             return records
         if not self._names_in(text) & PER_RECORD_NAMES:
-            return records.filtered_domain(self._eval_domain(text, self._domain_values(records)))
-        return records.filtered(
-            lambda record: record.filtered_domain(
-                self._eval_domain(text, self._domain_values(records, record.id, events[record.id]))
-            )
-        )
+            return self._search_within(records, self._eval_domain(text, self._domain_values(records)))
+        groups = {}
+        for record in records:
+            values = self._domain_values(records, record.id, events[record.id])
+            groups.setdefault(str(self._eval_domain(text, values)), (values, []))[1].append(record.id)
+        kept = set()
+        for values, ids in groups.values():
+            kept.update(self._search_within(records.browse(ids), self._eval_domain(text, values)).ids)
+        return records.filtered(lambda record: record.id in kept)
+
+    @api.model
+    def _search_within(self, records, domain):
+        """Give those of `records` that a search with the domain finds, in their own order.
+
+        A search and not `filtered_domain`, so that a condition means what it means in a list view or a
+        campaign: fields with a search method (`days_until_expiry`) and empty values are treated differently
+        there.
+        """
+        found = records.with_context(active_test=False).search([("id", "in", records.ids), *domain])
+        ids = set(found.ids)
+        return records.filtered(lambda record: record.id in ids)
 
     @api.model
     def _check_domain(self, text, model_name, label):

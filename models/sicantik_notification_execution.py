@@ -32,6 +32,7 @@ class SicantikNotificationExecution(models.Model):
         """
         if not records and not error:
             return self.browse()
+        self._forget_counters()
         return self.create(
             {
                 "trigger_id": trigger.id,
@@ -45,6 +46,7 @@ class SicantikNotificationExecution(models.Model):
     @api.model
     def _take_back(self, ids, res_ids):
         """Take records out of rows that this transaction wrote; a row that is left without any is deleted."""
+        self._forget_counters()
         gone = set(res_ids)
         for row in self.browse(set(ids)).exists():
             left = [id_ for id_ in row.res_ids or [] if id_ not in gone]
@@ -52,6 +54,12 @@ class SicantikNotificationExecution(models.Model):
                 row.write({"res_ids": left, "record_count": len(left)})
             elif not row.error:
                 row.unlink()
+
+    @api.model
+    def _forget_counters(self):
+        """Drop from the cache what triggers and rules read from here."""
+        for name in ("sicantik.notification.trigger", "sicantik.notification.rule"):
+            self.env[name].invalidate_model(["execution_count", "last_execution_date", "last_error"])
 
     @api.model
     def _statistics(self, by, ids, domain):

@@ -1,6 +1,7 @@
 from odoo import api, fields, models
 
-from .sicantik_notification_queue import ERROR_CLASSES, PROVIDER_TYPES, check_manager
+from .access import check_manager
+from .sicantik_notification_queue import ERROR_CLASSES, PROVIDER_TYPES
 from .transaction import committed
 
 KEEP_DAYS = 90
@@ -31,14 +32,16 @@ class SicantikNotificationLog(models.Model):
     res_id = fields.Many2oneReference(string="Record", model_field="res_model")
     template_key = fields.Char()
     context_values = fields.Text()
-    state = fields.Selection([("sent", "Sent"), ("failed", "Failed"), ("skipped", "Skipped")], required=True)
+    state = fields.Selection(
+        [("sent", "Sent"), ("failed", "Failed"), ("skipped", "Skipped")], string="Status", required=True
+    )
     sent_date = fields.Datetime()
     provider_id = fields.Many2one("sicantik.whatsapp.provider", ondelete="set null")
     provider_type = fields.Selection(PROVIDER_TYPES)
     external_message_id = fields.Char(string="Provider Message ID", index="btree_not_null")
     error_message = fields.Text()
     error_class = fields.Selection(ERROR_CLASSES, string="Reason")
-    processing_time_ms = fields.Integer(string="Time (ms)")
+    processing_time_ms = fields.Integer(string="Processing Time (ms)")
     attempt = fields.Integer(help="1 for the first attempt at this message, 2 for the next one, …")
     delivery_state = fields.Selection(
         [("accepted", "Accepted"), ("delivered", "Delivered"), ("read", "Read"), ("failed", "Failed")]

@@ -1,13 +1,12 @@
 import json
 
 from odoo import _, api, fields, models
-from odoo.exceptions import AccessError, UserError, ValidationError
+from odoo.exceptions import UserError, ValidationError
 
 from ..compat import check_access
 from ..providers import errors
+from .access import check_manager, check_user
 
-USER = "sicantik_notification_automation.group_notification_user"
-MANAGER = "sicantik_notification_automation.group_notification_manager"
 CRON = "sicantik_notification_automation.ir_cron_process_queue"
 
 PROVIDER_TYPES = [
@@ -62,15 +61,6 @@ COLUMNS = {
     "is_blacklisted": "boolean",
     "company_id": "integer",
 }
-
-
-def check_manager(env):
-    """Refuse a caller who is no notification manager: the scheduled actions' methods are public by name.
-
-    :raise AccessError: the user is neither the system nor a notification manager
-    """
-    if not env.su and not env.user.has_group(MANAGER):
-        raise AccessError(_("Only notification managers may run this."))
 
 
 class SicantikNotificationQueue(models.Model):
@@ -141,6 +131,7 @@ class SicantikNotificationQueue(models.Model):
             ("cancelled", "Cancelled"),
             ("skipped", "Skipped"),
         ],
+        string="Status",
         required=True,
         default="pending",
         readonly=True,
@@ -157,7 +148,7 @@ class SicantikNotificationQueue(models.Model):
     retry_count = fields.Integer(readonly=True, copy=False)
     max_retries = fields.Integer(default=3)
     attempt_count = fields.Integer(string="Attempts", readonly=True, copy=False)
-    processing_time_ms = fields.Integer(string="Time (ms)", readonly=True, copy=False)
+    processing_time_ms = fields.Integer(string="Processing Time (ms)", readonly=True, copy=False)
 
     # The claim
     lease_token = fields.Char(readonly=True, copy=False)
@@ -305,6 +296,7 @@ class SicantikNotificationQueue(models.Model):
             RETURNING id, event_key
             """,
             {"uid": self.env.uid, "rows": data},
+            log_exceptions=False,  # the server would log the rows, and with them numbers and names
         )
         ids = {key: id_ for id_, key in self.env.cr.fetchall()}
         made = {}
@@ -316,10 +308,30 @@ class SicantikNotificationQueue(models.Model):
         self.env["sicantik.notification.log"]._record(
             [self._prepare_skip_log(row) for row in new if row["state"] == "skipped"]
         )
+        self._forget_counters()
         now = fields.Datetime.now()
         if any(row["state"] == "pending" and row["scheduled_date"] <= now for row in new):
             self._wake_cron()
         return made
+
+    @api.model
+    def _forget_counters(self):
+        """Drop from the cache what is read from rows, after rows were written by SQL."""
+        self.env["sicantik.notification.rule"].invalidate_model(
+            ["queue_ids", "log_ids", "success_count", "failed_count"]
+        )
+        self.env["sicantik.notification.campaign"].invalidate_model(
+            [
+                "queue_ids",
+                "log_ids",
+                "total_targets",
+                "total_sent",
+                "total_failed",
+                "total_skipped",
+                "total_pending",
+                "progress_percentage",
+            ]
+        )
 
     @api.model
     def _prepare_skip_log(self, row):
@@ -349,8 +361,7 @@ class SicantikNotificationQueue(models.Model):
     # === ACTIONS ===#
 
     def _check_may_run(self):
-        if not self.env.su and not self.env.user.has_group(USER):
-            raise AccessError(_("Only notification users may do this."))
+        check_user(self.env)
         check_access(self, "read")
 
     def action_process(self):

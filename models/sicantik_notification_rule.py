@@ -26,7 +26,7 @@ class SicantikNotificationRule(models.Model):
     _inherit = "sicantik.notification.evaluation"
     _order = "sequence, id"
 
-    name = fields.Char(required=True, translate=True)
+    name = fields.Char(string="Rule Name", required=True, translate=True)
     active = fields.Boolean(default=True)
     sequence = fields.Integer(default=10)
     description = fields.Text(translate=True)

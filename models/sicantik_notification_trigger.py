@@ -3,9 +3,10 @@ import weakref
 from secrets import token_hex
 
 from odoo import _, api, fields, models, tools
-from odoo.exceptions import AccessError, ValidationError
+from odoo.exceptions import ValidationError
 
 from ..compat import check_access
+from .access import check_internal
 from .base import KEY, Notes, Watch, WatchMap, comparable
 from .sicantik_notification_evaluation import Event
 
@@ -29,9 +30,12 @@ class SicantikNotificationTrigger(models.Model):
     _inherit = "sicantik.notification.evaluation"
     _order = "sequence, id"
 
-    name = fields.Char(required=True, translate=True)
+    name = fields.Char(string="Trigger Name", required=True, translate=True)
     code = fields.Char(
-        required=True, copy=False, help="Letters, digits and underscores; programs call it by this."
+        string="Trigger Code",
+        required=True,
+        copy=False,
+        help="Letters, digits and underscores; programs call it by this.",
     )
     active = fields.Boolean(default=True)
     sequence = fields.Integer(default=10)
@@ -134,6 +138,13 @@ class SicantikNotificationTrigger(models.Model):
                     _("The code “%s” may have letters, digits and underscores only.", trigger.code)
                 )
 
+    @api.constrains("model_id")
+    def _check_model_readable(self):
+        """Messages may show what a record holds: whoever chooses the model must be allowed to read it."""
+        if not self.env.su:
+            for trigger in self.filtered(lambda trigger: trigger.model_name in self.env):
+                check_access(self.env[trigger.model_name], "read")
+
     @api.constrains("model_id", "trigger_type", "state_field", "field_to_watch")
     def _check_watched(self):
         for trigger in self.filtered(lambda trigger: trigger.trigger_type in CHANGE_TYPES):
@@ -193,9 +204,14 @@ class SicantikNotificationTrigger(models.Model):
 
     @api.model
     def _forget_watches(self):
-        """Make every process read the triggers anew."""
+        """Make every process read the triggers anew, now and once more when this is committed.
+
+        In between, an older transaction may fill the cache with what it sees, and a rollback to a savepoint
+        may make wrong what this one has filled in.
+        """
         self.env.flush_all()
         self.env.registry.clear_cache()
+        self.env.cr.postcommit.add(self.env.registry.clear_cache)
 
     def _watched_field(self):
         """Name the field whose value is compared; False for a type that watches none in particular."""
@@ -217,13 +233,13 @@ class SicantikNotificationTrigger(models.Model):
             return {field.name}
         model = self.env[field.model_name]
         paths = [field.related] if field.related else self.pool.field_depends.get(field, ())
-        names = set()
+        names = {field.name}
         for path in paths:
             first, *rest = path.split(".") if isinstance(path, str) else path
             if rest or not model._fields[first].store:
                 return set()
             names.add(first)
-        return names
+        return names if len(names) > 1 else set()
 
     @api.model
     @tools.ormcache()
@@ -292,7 +308,8 @@ class SicantikNotificationTrigger(models.Model):
         if self.trigger_type == "on_create":
             return Event(f"create:{notes.token}") if created else None
         if self.trigger_type == "on_write":
-            names = set(baseline) - MAGIC_FIELDS
+            # What this transaction has created is new, not updated, however often it was written since.
+            names = () if created else set(baseline) - MAGIC_FIELDS
         else:
             names = {self._watched_field()} & set(baseline)
         changed = {}
@@ -391,11 +408,15 @@ class SicantikNotificationTrigger(models.Model):
 
     @api.model
     def _call(self, code, records, types, event):
-        if not self.env.su and not self.env.user.has_group("base.group_user"):
-            raise AccessError(_("Only internal users may fire notifications."))
+        check_internal(self.env)
         if not self.env.su:
             check_access(records, "read")
-        trigger = self.sudo().with_context(active_test=False).search([("code", "=", code)])
+        trigger = (
+            self.sudo()
+            .with_context(active_test=False)
+            .search([("code", "=", code)])
+            .with_env(self.sudo().env)
+        )
         reason = trigger._why_not(code, records, types, event)
         if reason:
             return trigger._result(reason=reason)

@@ -35,7 +35,9 @@ class SicantikPermit(models.Model):
     )
     permit_type_id = fields.Many2one("sicantik.permit.type", tracking=True)
     permit_type_name = fields.Char(related="permit_type_id.name", string="Permit Type Name", store=True)
-    state = fields.Selection(PERMIT_STATES, required=True, default="draft", copy=False, tracking=True)
+    state = fields.Selection(
+        PERMIT_STATES, string="Status", required=True, default="draft", copy=False, tracking=True
+    )
     # The seeds speak of `state` and of `status`; both are this one value.
     status = fields.Selection(related="state", string="Permit Status", readonly=False)
     issue_date = fields.Date(copy=False)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 import psycopg2
 
 from odoo import _, api, fields, models
-from odoo.exceptions import AccessError, UserError
+from odoo.exceptions import UserError
 
 from ..compat import check_access
 from ..providers import (
@@ -18,6 +18,7 @@ from ..providers import (
     errors,
     parameters,
 )
+from .access import check_internal
 from .sicantik_whatsapp_template_master import META_PREFIX, STATUSES
 
 _logger = logging.getLogger(__name__)
@@ -174,15 +175,14 @@ class SicantikWhatsappDispatcher(models.AbstractModel):
 
     def _checked_target(self, partner_id, permit_id=None):
         """Give the partner and the company of a call, after checking what the caller may see."""
-        if not self.env.su and not self.env.user.has_group("base.group_user"):
-            raise AccessError(_("Only internal users may send messages."))
+        check_internal(self.env)
         partner = self.env["res.partner"].browse(partner_id).exists()
         if not partner:
             raise UserError(_("There is no contact with the id %s.", partner_id))
         permit = self.env["sicantik.permit"].browse(permit_id or ())
         if not self.env.su:
-            check_access(partner, "read")
-            check_access(permit, "read")
+            for record in filter(None, (partner, permit)):
+                check_access(record, "read")
         return partner.sudo(), permit.sudo().company_id or partner.sudo().company_id or self.env.company
 
     # === PLAN ===#
@@ -337,8 +337,8 @@ class SicantikWhatsappDispatcher(models.AbstractModel):
 
     def _no_template_message(self, key):
         return _(
-            "There is no master template with the key “%s”. Create it under WhatsApp › Configuration › Master "
-            "Templates.",
+            "There is no master template with the key “%s”. Create it under WhatsApp › Configuration › "
+            "Master Templates.",
             key or "",
         )
 

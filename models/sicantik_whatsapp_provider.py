@@ -4,8 +4,8 @@ from odoo import _, api, fields, models
 
 from ..compat import check_access
 from ..providers import PROVIDERS, Account, provider_for
+from .access import MANAGER
 
-MANAGER = "sicantik_notification_automation.group_notification_manager"
 # What takes part in the connection: a change makes the last test worthless.
 CONNECTION_FIELDS = ("provider_type", "base_url", "api_token", "sender_id", "account_id", "api_version")
 
@@ -35,6 +35,7 @@ class SicantikWhatsappProvider(models.Model):
     # State of the connection
     credential_state = fields.Selection(
         [("draft", "Not Tested"), ("configured", "Configured"), ("error", "Error")],
+        string="Status",
         default="draft",
         required=True,
         copy=False,

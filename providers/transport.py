@@ -222,7 +222,8 @@ class _Transport:
                 requests.Request(method, url, headers=headers, json=json, data=data, params=params)
             )
         except (requests.RequestException, ValueError) as error:
-            raise NotSent(f"the request could not be built ({type(error).__name__})") from error
+            # Not chained: such an exception quotes the header that it does not like.
+            raise NotSent(f"the request could not be built ({type(error).__name__})") from None
         # Proxy and CA settings of the environment.
         settings = session.merge_environment_settings(prepared.url, {}, True, None, None)
         _progress.left = True

@@ -307,7 +307,7 @@ class TestPool(unittest.TestCase):
                 post(server.url)
             self.assertEqual((server.connections, len(server.requests)), (2, 2))
 
-    def test_idle_tls_proxy_and_plain_pools_share_the_rule(self):
+    def test_tls_and_plain_pools_share_the_rule(self):
         for pool in transport._POOLS.values():
             self.assertTrue(issubclass(pool, transport._NotingPool))
             self.assertTrue(issubclass(pool.ConnectionCls, transport._NotingConnection))

@@ -1,0 +1,11 @@
+# Everything is done by tools/env (Python, standard library only); see `make help`.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+export ODOO ODOO_HOME TESTS TARGET
+
+COMMANDS := help run test demo-send lint port clean
+.PHONY: $(COMMANDS)
+
+$(COMMANDS):
+	@tools/env/bootstrap.sh $(PYTHON)
+	@exec $(PYTHON) -m tools.env $@

@@ -1,0 +1,311 @@
+"""Several processes at once, and processes that are killed: real connections, real commits, a real
+SIGKILL.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from unittest.mock import patch
+
+import psycopg2
+from psycopg2 import errorcodes
+
+from odoo import SUPERUSER_ID, api
+from odoo.modules.registry import Registry
+from odoo.tests import get_db_name, tagged
+from odoo.tests.common import BaseCase
+from odoo.tools import config, mute_logger
+
+from ..models import transaction
+from .common import Gateway
+
+TIMEOUT = 60
+# A process of its own that runs the scheduled action once.
+DRAIN = """
+import sys
+import odoo
+from odoo import SUPERUSER_ID, api
+from odoo.modules.registry import Registry
+odoo.tools.config.parse_config(sys.argv[1:])
+with Registry(odoo.tools.config["db_name"] if isinstance(odoo.tools.config["db_name"], str)
+              else odoo.tools.config["db_name"][0]).cursor() as cr:
+    env = api.Environment(cr, SUPERUSER_ID, {})
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(env["sicantik.notification.queue"].cron_process_queue(), flush=True)
+"""
+
+
+@tagged("post_install", "-at_install")
+class TestConcurrency(BaseCase):
+    """What these tests create is committed, so that other connections see it, and deleted in the end."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.registry = Registry(get_db_name())
+        cls.gateway = Gateway.start()
+
+    def setUp(self):
+        super().setUp()
+        self.gateway.reset()
+        # Here nothing holds its records in a transaction that never commits.
+        patcher = patch.object(transaction, "shares_cursor", return_value=False)
+        patcher.start()
+        self.addCleanup(patcher.stop)
+        with self.environment() as env:
+            others = env["sicantik.whatsapp.provider"].search([])
+            others.active = False
+            held = env["sicantik.notification.queue"].search([("state", "=", "pending")])
+            held.state = "skipped"
+            rules = env["sicantik.notification.rule"].search([])
+            rules.active = False
+            partner = env["res.partner"].create({"name": "Concurrency", "whatsapp_number": "081200000099"})
+            template = env["sicantik.whatsapp.template.master"].create(
+                {
+                    "template_key": "concurrency",
+                    "name": "Concurrency",
+                    "body_preview": "Number {{number}}",
+                    "parameter_list": ["number"],
+                }
+            )
+            provider = env["sicantik.whatsapp.provider"].create(
+                {
+                    "name": "Concurrency",
+                    "provider_type": "fonnte",
+                    "base_url": f"{self.gateway.url}/fonnte",
+                    "api_token": "FONNTE-TOKEN-DEMO",
+                    "credential_state": "configured",
+                }
+            )
+            trigger = env["sicantik.notification.trigger"].create(
+                {
+                    "name": "Concurrency",
+                    "code": "concurrency",
+                    "model_id": env["ir.model"]._get_id("sicantik.permit"),
+                    "state_to": "approved",
+                }
+            )
+            rule = env["sicantik.notification.rule"].create(
+                {
+                    "name": "Concurrency",
+                    "trigger_id": trigger.id,
+                    "template_key": "concurrency",
+                    "context_preparation_code": "context = {'number': record.permit_number}",
+                }
+            )
+            self.ids = {record._name: record.id for record in (partner, template, provider, trigger, rule)}
+            self.restore = (others.ids, held.ids, rules.ids)
+
+    def tearDown(self):
+        others, held, rules = self.restore
+        with self.environment() as env:
+            partner = env["res.partner"].browse(self.ids["res.partner"])
+            env.cr.execute("DELETE FROM sicantik_notification_log WHERE partner_id = %s", [partner.id])
+            env.cr.execute("DELETE FROM sicantik_notification_queue WHERE partner_id = %s", [partner.id])
+            env["sicantik.permit"].search([("partner_id", "=", partner.id)]).unlink()
+            for name in (
+                "notification.rule",
+                "notification.trigger",
+                "whatsapp.provider",
+                "whatsapp.template.master",
+            ):
+                env[f"sicantik.{name}"].browse(self.ids[f"sicantik.{name}"]).unlink()
+            partner.unlink()
+            env["sicantik.whatsapp.provider"].browse(others).active = True
+            env["sicantik.notification.queue"].browse(held).state = "pending"
+            env["sicantik.notification.rule"].browse(rules).active = True
+        super().tearDown()
+
+    @contextmanager
+    def environment(self):
+        """An environment with a connection of its own; committed when the block ends well."""
+        with self.registry.cursor() as cr:
+            yield api.Environment(cr, SUPERUSER_ID, {"tracking_disable": True})
+
+    def _queue(self, env, count):
+        return env["sicantik.notification.queue"].create(
+            [
+                {
+                    "partner_id": self.ids["res.partner"],
+                    "template_key": "concurrency",
+                    "context_values": {"number": number},
+                }
+                for number in range(count)
+            ]
+        )
+
+    def _drain_process(self):
+        """Start a process that drains when it is told to."""
+        command = [sys.executable, "-c", DRAIN, "-d", get_db_name(), "--no-http", "--log-level=critical"]
+        command.append(f"--addons-path={self._option('addons_path')}")
+        command += [
+            f"--{name}={config[name]}"
+            for name in ("db_host", "db_port", "db_user", "db_password")
+            if config[name]
+        ]
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.stdin.close)
+        self.addCleanup(process.wait, TIMEOUT)
+        self.addCleanup(process.kill)
+        self.assertEqual(process.stdout.readline().strip(), "ready")
+        return process
+
+    def _option(self, name):
+        value = config[name]
+        return ",".join(value) if isinstance(value, list) else value
+
+    def _go(self, process):
+        process.stdin.write("go\n")
+        process.stdin.flush()
+
+    # === SEVERAL DRAINS ===#
+
+    def test_two_processes_send_each_message_once(self):
+        with self.environment() as env:
+            rows = self._queue(env, 60)
+        processes = [self._drain_process(), self._drain_process()]
+        for process in processes:
+            self._go(process)
+        for process in processes:
+            self.assertTrue(process.stdout.readline(), "the drain came to its end")
+        texts = [message["text"] for message in self.gateway.messages()]
+        self.assertEqual(sorted(texts), sorted(f"Number {number}" for number in range(60)))
+        with self.environment() as env:
+            self.assertEqual(set(rows.with_env(env).mapped("state")), {"sent"})
+            self.assertEqual(
+                env["sicantik.notification.log"].search_count([("queue_id", "in", rows.ids)]), 60
+            )
+
+    def test_killed_while_a_message_is_under_way(self):
+        """The claim is committed before the request leaves: what a killed process leaves is never sent
+        twice.
+        """
+        self.gateway.fault("fonnte", "timeout_after_read")
+        with self.environment() as env:
+            row = self._queue(env, 1)
+        process = self._drain_process()
+        self._go(process)
+        self._wait_for(lambda: self.gateway.messages())
+        process.kill()
+        process.wait(TIMEOUT)
+        self.gateway.clear_faults()
+        with self.environment() as env:
+            row = row.with_env(env)
+            self.assertEqual(
+                (row.state, row.provider_id.id), ("processing", self.ids["sicantik.whatsapp.provider"])
+            )
+            row.lease_until = "2000-01-01 00:00:00"
+        with (
+            self.environment() as env,
+            mute_logger("odoo.addons.sicantik_notification_automation.models.sicantik_notification_drain"),
+        ):
+            env["sicantik.notification.queue"].cron_process_queue()
+        with self.environment() as env:
+            row = row.with_env(env)
+            self.assertEqual((row.state, row.error_class), ("failed", "interrupted"))
+            self.assertEqual(row.log_ids.mapped("error_class"), ["interrupted"])
+        self.assertEqual(len(self.gateway.messages()), 1)
+
+    def _wait_for(self, condition):
+        deadline = time.monotonic() + TIMEOUT
+        while not condition():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.05)
+
+    # === THE CALLER'S TRANSACTION ===#
+
+    def test_process_now_in_the_transaction_that_queues(self):
+        """Nobody else sees the row before the commit, so it is sent right after it."""
+        with self.environment() as env:
+            row = self._queue(env, 1)
+            row.action_process()
+            self.assertFalse(self.gateway.messages())
+        self.assertEqual(len(self.gateway.messages()), 1)
+        with self.environment() as env:
+            self.assertEqual(row.with_env(env).state, "sent")
+
+    def test_process_now_that_is_rolled_back(self):
+        with self.assertRaises(ZeroDivisionError), self.environment() as env:
+            self._queue(env, 1).action_process()
+            raise ZeroDivisionError
+        self.assertFalse(self.gateway.messages())
+
+    def test_rollback_queues_nothing(self):
+        permit = self._permits(1)
+        with self.assertRaises(ZeroDivisionError), self.environment() as env:
+            permit.with_env(env).state = "approved"
+            with env.cr.savepoint():
+                pass
+            raise ZeroDivisionError
+        with self.environment() as env:
+            self.assertFalse(env["sicantik.notification.queue"].search([("res_id", "=", permit.id)]))
+
+    def _permits(self, count):
+        with self.environment() as env:
+            return env["sicantik.permit"].create(
+                [
+                    {"partner_id": self.ids["res.partner"], "permit_number": f"503/{number}"}
+                    for number in range(count)
+                ]
+            )
+
+    def test_two_approvals_at_once(self):
+        """The same trigger fires in two transactions at once, and neither waits for the other or fails."""
+        first, second = self._permits(2)
+        with self.environment() as one, self.environment() as two:
+            first.with_env(one).state = "approved"
+            second.with_env(two).state = "approved"
+            one.cr.flush()
+            two.cr.flush()
+        with self.environment() as env:
+            trigger = env["sicantik.notification.trigger"].browse(self.ids["sicantik.notification.trigger"])
+            self.assertEqual(trigger.execution_count, 2)
+            env["sicantik.notification.queue"].cron_process_queue()
+        self.assertEqual(sorted(m["text"] for m in self.gateway.messages()), ["Number 503/0", "Number 503/1"])
+
+    def test_the_same_event_in_two_transactions(self):
+        """The database takes an event key once: the later transaction fails to serialize, and finds it
+        done.
+        """
+        permit = self._permits(1)
+
+        def fire(env):
+            return env["sicantik.notification.trigger"]._process_trigger(
+                "concurrency", permit.with_env(env), event_key="the-event"
+            )
+
+        outcome = []
+
+        def later():
+            try:
+                with self.environment() as env:
+                    env.cr.execute("SELECT 1")  # its snapshot is older than the first one's commit
+                    started.set()
+                    outcome.append(fire(env))
+            except psycopg2.Error as error:
+                outcome.append(error.pgcode)
+
+        started = threading.Event()
+        thread = threading.Thread(target=later)
+        with self.environment() as env, mute_logger("odoo.sql_db"):
+            fire(env)
+            env.cr.flush()
+            thread.start()
+            started.wait(TIMEOUT)
+            time.sleep(0.3)
+        thread.join(TIMEOUT)
+        self.assertEqual(outcome, [errorcodes.SERIALIZATION_FAILURE])
+        with self.environment() as env:
+            self.assertEqual(fire(env)["count"], 0)
+            self.assertEqual(env["sicantik.notification.queue"].search_count([("res_id", "=", permit.id)]), 1)

@@ -1,0 +1,368 @@
+"""One message from queue row to log row: claim, plan, deliver, settle, and the buttons."""
+
+from datetime import timedelta
+
+from odoo import fields
+from odoo.exceptions import UserError, ValidationError
+from odoo.tests import Form, RecordCapturer
+from odoo.tools import mute_logger
+
+from .common import NotificationCase
+
+DRAIN = "odoo.addons.sicantik_notification_automation.models.sicantik_notification_drain"
+
+
+class TestQueue(NotificationCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.meta = cls._provider("meta", sequence=1)
+        cls.fonnte = cls._provider("fonnte", sequence=5)
+        cls.trigger = cls._trigger(state_to="approved")
+        cls.rule = cls._rule(cls.trigger)
+
+    # === THE ROAD ===#
+
+    def test_from_permit_to_phone(self):
+        permit = self._permit()
+        self.commit()
+        permit.state = "approved"
+        self.commit()
+        self.assertEqual(self.drain(), {"processed": 1, "sent": 1, "failed": 0, "skipped": 0})
+        row = self.rows()
+        self.assertSent(row, "fonnte")
+        self.assertTrue(row.sent_date and row.external_message_id)
+        self.assertAttempts(row, [("sent", "fonnte", False)])
+        (message,) = self.gateway.messages()
+        self.assertEqual(message["text"], "Dear Ani, permit 503/0001 is ready.")
+        self.assertEqual(self.rule.success_count, 1)
+
+    def test_meta_out_of_funds_fonnte_takes_over_in_the_same_attempt(self):
+        self.partner.whatsapp_opt_in = True
+        self.gateway.fault("meta", "131042")
+        row = self._row()
+        self.drain()
+        self.assertSent(row, "fonnte")
+        self.assertEqual((row.retry_count, row.attempt_count), (0, 2))
+        self.assertAttempts(row, [("failed", "meta", "account_blocked"), ("sent", "fonnte", False)])
+
+    def test_reference_goes_with_the_message(self):
+        self.partner.whatsapp_opt_in = True
+        row = self._row()
+        self.drain()
+        self.assertEqual(self.gateway.messages()[0]["reference"], f"{self.env.cr.dbname}:{row.id}")
+
+    def test_text_message(self):
+        row = self._row(message_type="text", body="Halo", template_key=False)
+        self.drain()
+        self.assertSent(row, "fonnte")
+        self.assertEqual(self.gateway.messages()[0]["text"], "Halo")
+
+    def test_priority_first_then_the_oldest(self):
+        now = fields.Datetime.now()
+        for text, priority, minutes in (("c", 5, 1), ("b", 5, 2), ("a", 9, 0), ("later", 9, -5)):
+            self._row(
+                message_type="text",
+                body=text,
+                priority=priority,
+                scheduled_date=now - timedelta(minutes=minutes),
+            )
+        claimed = self.env["sicantik.notification.drain"]._claim("test", None)
+        self.assertEqual([self.queue.browse(id_).body for id_ in claimed], ["a", "b", "c"])
+
+    def test_more_rows_than_a_batch(self):
+        rows = self.queue.browse()
+        for _i in range(40):
+            rows += self._row()
+        self.assertEqual(self.drain()["sent"], 40)
+        self.assertEqual(len(self.gateway.messages()), 40)
+        self.assertEqual(set(rows.mapped("state")), {"sent"})
+
+    # === REFUSALS ===#
+
+    def test_passing_fault_is_tried_again_and_ends(self):
+        self.gateway.fault("fonnte", "http:502")
+        row = self._row(max_retries=2, rule_id=self.rule.id)
+        self.rule.retry_delay = 7
+        for attempt in (1, 2):
+            self.drain()
+            self.assertEqual(
+                (row.state, row.retry_count, row.error_class), ("pending", attempt, "retry_later")
+            )
+            wait = row.next_retry_date - fields.Datetime.now()
+            self.assertAlmostEqual(wait.total_seconds(), 7 * 60, delta=30)
+            self.assertFalse(self.drain()["processed"], "not before its time")
+            row.scheduled_date = fields.Datetime.now()
+        self.drain()
+        self.assertEqual((row.state, row.error_class), ("failed", "retry_later"))
+        self.assertAttempts(row, [("failed", "fonnte", "retry_later")] * 3)
+        self.assertEqual(self.rule.failed_count, 1)
+
+    def test_recovers_on_retry(self):
+        self.gateway.fault("fonnte", "http:502", times=1)
+        row = self._row()
+        self.drain()
+        row.scheduled_date = fields.Datetime.now()
+        self.drain()
+        self.assertSent(row, "fonnte")
+        self.assertFalse(row.next_retry_date)
+        self.assertEqual(self.logs.search([("queue_id", "=", row.id)], order="id").mapped("attempt"), [1, 2])
+
+    def test_retry_after_is_obeyed(self):
+        self.gateway.fault("fonnte", "http:429", retry_after=3600)
+        row = self._row()
+        self.drain()
+        self.assertEqual(row.error_class, "rate_limited")
+        self.assertGreater(row.next_retry_date, fields.Datetime.now() + timedelta(minutes=55))
+
+    def test_refused_for_good_ends_at_once(self):
+        self.gateway.fault("fonnte", "target invalid")
+        row = self._row()
+        self.drain()
+        self.assertEqual((row.state, row.error_class, row.retry_count), ("failed", "bad_recipient", 0))
+
+    def test_all_accounts_refuse_is_a_passing_fault(self):
+        self.partner.whatsapp_opt_in = True
+        self.gateway.fault("meta", "131042")
+        self.gateway.account(fonnte={"connected": False})
+        row = self._row()
+        self.drain()
+        self.assertEqual((row.state, row.retry_count), ("pending", 1))
+        self.assertAttempts(
+            row, [("failed", "meta", "account_blocked"), ("failed", "fonnte", "account_blocked")]
+        )
+
+    def test_unknown_outcome_is_held(self):
+        self.gateway.fault("fonnte", "cut_after_read", times=1)
+        row = self._row()
+        self.drain()
+        self.assertEqual((row.state, row.error_class), ("failed", "interrupted"))
+        self.assertFalse(self.drain()["processed"])
+        self.assertEqual(len(self.gateway.messages()), 1, "it had left, and is not sent again")
+
+    def test_unknown_outcome_is_sent_again_where_the_provider_says_so(self):
+        self.fonnte.on_interrupted = "resend"
+        self.gateway.fault("fonnte", "cut_after_read", times=1)
+        row = self._row()
+        self.drain()
+        self.assertEqual((row.state, row.error_class), ("pending", "interrupted"))
+        row.scheduled_date = fields.Datetime.now()
+        self.drain()
+        self.assertSent(row, "fonnte")
+
+    def test_missing_parameter_fails_before_anything_is_sent(self):
+        row = self._row(context_values={"partner_name": "Ani"})
+        self.drain()
+        self.assertEqual((row.state, row.error_class), ("failed", "missing_parameter"))
+        self.assertIn("permit_number", row.error_message)
+        self.assertAttempts(row, [("failed", False, "missing_parameter")])
+        self.assertFalse(self.gateway.requests())
+
+    def test_no_template(self):
+        row = self._row(template_key="no_such_key")
+        self.drain()
+        self.assertEqual((row.state, row.error_class), ("failed", "no_template"))
+
+    def test_no_provider(self):
+        (self.meta + self.fonnte).write({"active": False})
+        row = self._row()
+        self.drain()
+        self.assertEqual((row.state, row.error_class), ("failed", "no_provider"))
+
+    def test_blacklisted_after_queueing(self):
+        row = self._row()
+        self.env["sicantik.notification.blacklist"].create({"phone_number": "+62 812-0000-0001"})
+        self.drain()
+        self.assertEqual((row.state, row.error_class, row.is_blacklisted), ("skipped", "blacklisted", True))
+        self.assertAttempts(row, [("skipped", False, "blacklisted")])
+        self.assertFalse(self.gateway.messages())
+
+    def test_consent_withdrawn_after_queueing(self):
+        self.rule.require_opt_in = True
+        row = self._row(rule_id=self.rule.id)
+        self.drain()
+        self.assertEqual((row.state, row.error_class), ("skipped", "no_opt_in"))
+
+    def test_one_bad_row_does_not_stop_the_others(self):
+        good = self._row()
+        bad = self._row()
+        self.env.cr.execute(
+            "UPDATE sicantik_notification_queue SET context_values = 'no json' WHERE id = %s", [bad.id]
+        )
+        bad.invalidate_recordset()
+        self.drain()
+        self.assertSent(good, "fonnte")
+        self.assertEqual(bad.state, "failed")
+        self.assertIn("JSON object", bad.error_message)
+
+    # === CLAIMS AND LEASES ===#
+
+    def test_result_of_a_lost_claim_is_not_written(self):
+        """Whoever comes back after its lease has run out finds the row in other hands; the log tells both."""
+        row = self._row()
+        drain = self.env["sicantik.notification.drain"]
+        drain._claim("first", None)
+        row.write({"lease_token": "second"})
+        self.env.flush_all()
+        jobs, _counts = drain._plan("first", row.ids)
+        from ..providers import deliver
+
+        drain._settle("first", list(deliver(jobs)))
+        self.assertEqual((row.state, row.lease_token), ("processing", "second"))
+        self.assertAttempts(row, [("sent", "fonnte", False)])
+
+    def _abandoned(self, provider=None):
+        row = self._row()
+        row.write(
+            {
+                "state": "processing",
+                "lease_token": "dead",
+                "lease_until": fields.Datetime.now() - timedelta(minutes=1),
+                "provider_id": provider and provider.id,
+                "provider_type": provider and provider.provider_type,
+            }
+        )
+        self.env.flush_all()
+        return row
+
+    def test_abandoned_before_it_could_leave(self):
+        row = self._abandoned()
+        self.drain()
+        self.assertSent(row, "fonnte")
+
+    def test_abandoned_when_it_may_have_left(self):
+        row = self._abandoned(self.fonnte)
+        with mute_logger(DRAIN):
+            self.drain()
+        self.assertEqual((row.state, row.error_class), ("failed", "interrupted"))
+        self.assertAttempts(row, [("failed", "fonnte", "interrupted")])
+        self.assertFalse(self.gateway.messages())
+
+    def test_abandoned_and_sent_again_where_the_provider_says_so(self):
+        self.fonnte.on_interrupted = "resend"
+        row = self._abandoned(self.fonnte)
+        with mute_logger(DRAIN):
+            self.drain()
+        self.assertEqual((row.state, row.retry_count), ("pending", 1))
+
+    def test_a_living_lease_is_left_alone(self):
+        row = self._abandoned(self.fonnte)
+        row.lease_until = fields.Datetime.now() + timedelta(minutes=1)
+        self.drain()
+        self.assertEqual(row.state, "processing")
+
+    # === WAKING THE SCHEDULED ACTION ===#
+
+    def _woken(self):
+        cron = self.env.ref("sicantik_notification_automation.ir_cron_process_queue")
+        return RecordCapturer(self.env["ir.cron.trigger"], [("cron_id", "=", cron.id)])
+
+    def test_rows_for_now_wake_it(self):
+        permit = self._permit()
+        self.commit()
+        with self._woken() as woken:
+            permit.state = "approved"
+            self.commit()
+        self.assertEqual(len(woken.records), 1)
+
+    def test_rows_for_later_do_not(self):
+        self.rule.write({"schedule_type": "scheduled", "scheduled_delay": 30})
+        permit = self._permit()
+        self.commit()
+        with self._woken() as woken:
+            permit.state = "approved"
+            self.commit()
+        self.assertFalse(woken.records)
+
+    def test_a_drain_wakes_itself_only_while_due_rows_remain(self):
+        drain = self.env["sicantik.notification.drain"]
+        self._row(scheduled_date=fields.Datetime.now() + timedelta(hours=1))
+        with self._woken() as woken:
+            drain._wake_if_due()
+        self.assertFalse(woken.records)
+        self._row()
+        with self._woken() as woken:
+            drain._wake_if_due()
+        self.assertEqual(len(woken.records), 1)
+
+    # === BUTTONS ===#
+
+    def test_process_now_passes_over_the_schedule(self):
+        rows = self._row(scheduled_date=fields.Datetime.now() + timedelta(days=1)) + self._row()
+        rows.action_process()
+        self.assertEqual(rows.mapped("state"), ["sent", "sent"])
+        with self.assertRaisesRegex(UserError, "Only pending"):
+            rows.action_process()
+
+    def test_process_now_holds_to_the_blacklist(self):
+        self.env["sicantik.notification.blacklist"].create({"phone_number": "081200000001"})
+        row = self._row()
+        row.action_process()
+        self.assertEqual(row.state, "skipped")
+
+    def test_retry(self):
+        self.gateway.fault("fonnte", "target invalid", times=1)
+        row = self._row()
+        self.drain()
+        row.action_retry()
+        self.assertEqual((row.state, row.retry_count, row.error_class), ("pending", 0, False))
+        self.drain()
+        self.assertSent(row, "fonnte")
+        self.assertAttempts(row, [("failed", "fonnte", "bad_recipient"), ("sent", "fonnte", False)])
+        with self.assertRaisesRegex(UserError, "Only failed"):
+            row.action_retry()
+
+    def test_retry_takes_the_number_that_was_missing(self):
+        dewi = self._partner("Dewi")
+        permit = self._permit(partner_id=dewi.id)
+        self.commit()
+        permit.state = "approved"
+        self.commit()
+        row = self.assertQueued(dewi, state="skipped", error_class="no_number")
+        dewi.whatsapp_number = "0812 0000 0009"
+        row.action_retry()
+        self.drain()
+        self.assertSent(row, "fonnte")
+        self.assertEqual(self.gateway.messages()[0]["to"], "6281200000009")
+
+    def test_cancel(self):
+        row = self._row()
+        row.action_cancel()
+        self.assertEqual((row.state, row.error_class), ("cancelled", "cancelled"))
+        self.assertAttempts(row, [("skipped", False, "cancelled")])
+        self.assertFalse(self.drain()["processed"])
+        with self.assertRaisesRegex(UserError, "Only pending"):
+            row.action_cancel()
+
+    def test_what_is_under_way_is_not_deleted(self):
+        row = self._row()
+        with self.assertRaisesRegex(UserError, "Cancel them first"):
+            row.unlink()
+        row.action_cancel()
+        row.unlink()
+        self.assertTrue(self.logs.search([("phone", "=", "+6281200000001"), ("queue_id", "=", False)]))
+
+    # === QUEUEING BY HAND (seed 2, section 7.3) ===#
+
+    def test_by_hand(self):
+        form = Form(self.queue)
+        form.rule_id = self.rule
+        form.partner_id = self.partner
+        form.context_values = '{"partner_name": "Test User", "permit_number": "TEST/2025/00001"}'
+        row = form.save()
+        self.assertEqual((row.template_key, row.phone), ("test_ready", "+6281200000001"))
+        row.action_process()
+        self.assertSent(row, "fonnte")
+        self.assertEqual(
+            self.gateway.messages()[0]["text"], "Dear Test User, permit TEST/2025/00001 is ready."
+        )
+
+    def test_context_must_be_a_json_object(self):
+        for text in ("{'partner_name': 1}", "[1]", "hello"):
+            with self.assertRaisesRegex(ValidationError, "JSON object"):
+                self._row(context_values=text)
+
+    def test_phone_in_any_spelling(self):
+        self.assertEqual(self._row(partner_id=False, phone="0812-0000-0007").phone, "+6281200000007")
+        with self.assertRaisesRegex(ValidationError, "not a phone number"):
+            self._row(phone="12")
