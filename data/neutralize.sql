@@ -8,7 +8,9 @@ UPDATE sicantik_whatsapp_provider
        webhook_token = NULL;
 
 UPDATE sicantik_notification_queue
-   SET state = 'cancelled'
+   SET state = 'cancelled',
+       error_class = 'cancelled',
+       error_message = 'Cancelled: this is a copy of the database.'
  WHERE state IN ('pending', 'processing');
 
 UPDATE sicantik_notification_campaign

@@ -8,6 +8,7 @@ from odoo.exceptions import ValidationError
 from ..compat import check_access
 from .access import check_internal
 from .base import KEY, Notes, Watch, WatchMap, comparable
+from .copying import with_free_names
 from .sicantik_notification_evaluation import Event
 
 # Types that capture serves; the others are called.
@@ -197,6 +198,9 @@ class SicantikNotificationTrigger(models.Model):
         self._forget_watches()
         return result
 
+    def copy_data(self, default=None):
+        return with_free_names(self, "code", super().copy_data(default), default)
+
     def unlink(self):
         result = super().unlink()
         self._forget_watches()
@@ -327,18 +331,22 @@ class SicantikNotificationTrigger(models.Model):
         return Event(f"{old}>{new}:{notes.token}", old, new, changed)
 
     def _is_transition(self, old, new):
-        """Tell whether a change of state is one that this trigger is for."""
+        """Tell whether a change of state is one that this trigger is for; None is a state that is not
+        known.
+        """
         return all(
-            not (wanted or "").strip() or str(value or "") in (state.strip() for state in wanted.split(","))
+            value is None
+            or not (wanted or "").strip()
+            or str(value or "") in (state.strip() for state in wanted.split(","))
             for wanted, value in ((self.state_from, old), (self.state_to, new))
         )
 
     def _announce(self, records, events, notes):
-        result = self._fire(records, events)
-        for record_id, made in result["made"].items():
+        _result, made, executions = self._fire(records, events)
+        for record_id in records.ids:
             queue_ids, execution_ids = notes.announced.setdefault((self.id, record_id), ([], []))
-            queue_ids += made
-            execution_ids += result["execution_ids"]
+            queue_ids += made.get(record_id, ())
+            execution_ids += executions.ids
 
     def _take_back(self, records, notes):
         """Delete what this transaction queued for the records too early."""
@@ -410,7 +418,7 @@ class SicantikNotificationTrigger(models.Model):
     def _call(self, code, records, types, event):
         check_internal(self.env)
         if not self.env.su:
-            check_access(records, "read")
+            check_access(records.with_env(self.env), "read")
         trigger = (
             self.sudo()
             .with_context(active_test=False)
@@ -422,7 +430,7 @@ class SicantikNotificationTrigger(models.Model):
             return trigger._result(reason=reason)
         records = records.sudo()
         with trigger._fence(f"trigger {trigger.code}") as failure:
-            return trigger._fire(records, dict.fromkeys(records.ids, event))
+            return trigger._fire(records, dict.fromkeys(records.ids, event))[0]
         self.env["sicantik.notification.execution"].sudo()._note(trigger, error=failure.error)
         return trigger._result(reason=failure.error)
 
@@ -445,10 +453,7 @@ class SicantikNotificationTrigger(models.Model):
             return _("No record was given.")
         states_known = event.old_state is not None or event.new_state is not None
         if self.trigger_type == "on_state_change" and states_known:
-            old, new = event.old_state, event.new_state
-            if not self._is_transition(
-                self.state_from if old is None else old, self.state_to if new is None else new
-            ):
+            if not self._is_transition(event.old_state, event.new_state):
                 return _("The change is not one that the trigger is for.")
         return None
 
@@ -474,28 +479,21 @@ class SicantikNotificationTrigger(models.Model):
 
         :param records: recordset in superuser mode
         :param dict events: {record id: Event}
-        :return: as `fire`, and `made` {record id: [queue ids]}, `execution_ids`
-        :rtype: dict
+        :return: the dict of `fire`, {record id: [ids of its queue rows]}, the rows of the journal
+        :rtype: tuple
         """
-        executions = self.env["sicantik.notification.execution"].sudo()
+        journal = self.env["sicantik.notification.execution"].sudo()
         records = self._filter(self.condition_domain, records, events)
         if not records:
-            return self._result(
-                reason=_("No record meets the trigger's condition."), made={}, execution_ids=[]
-            )
-        notes = [executions._note(self, records)]
-        made = {id_: [] for id_ in records.ids}
+            return self._result(reason=_("No record meets the trigger's condition.")), {}, journal
+        executions = journal._note(self, records)
+        made = {}
         rules = self.rule_ids.filtered("active").sorted()
         for rule in rules:
             matched, queued, error = rule._apply(records, events)
-            notes.append(executions._note(self, matched, rule, error))
-            for record_id, queue_ids in queued.items():
-                made[record_id] += queue_ids
+            executions |= journal._note(self, matched, rule, error)
+            for record_id, ids in queued.items():
+                made.setdefault(record_id, []).extend(ids)
         queue_ids = [id_ for ids in made.values() for id_ in ids]
-        return self._result(
-            rules_processed=rules.ids,
-            queue_ids=queue_ids,
-            count=len(queue_ids),
-            made=made,
-            execution_ids=[note.id for note in notes if note],
-        )
+        result = self._result(rules_processed=rules.ids, queue_ids=queue_ids, count=len(queue_ids))
+        return result, made, executions

@@ -5,6 +5,7 @@ from odoo import _, api, fields, models
 from odoo.exceptions import ValidationError
 
 from ..providers import parameters
+from .copying import with_free_names
 
 META_PREFIX = "meta_"
 STATUSES = [
@@ -94,6 +95,9 @@ class SicantikWhatsappTemplateMaster(models.Model):
 
     def write(self, vals):
         return super().write(self._prepare_vals(vals))
+
+    def copy_data(self, default=None):
+        return with_free_names(self, "template_key", super().copy_data(default), default)
 
     @api.model
     def _prepare_vals(self, vals):

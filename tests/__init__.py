@@ -5,3 +5,5 @@ from . import test_concurrency
 from . import test_tours
 from . import test_rule
 from . import test_trigger
+from . import test_security
+from . import test_models
