@@ -48,6 +48,10 @@ class Failure:
     error = None
 
 
+class _Undo(Exception):
+    """Ends a savepoint whose changes are not wanted."""
+
+
 class SicantikNotificationEvaluation(models.AbstractModel):
     """How text written by users is evaluated: domains by managers, Python by Settings administrators.
 
@@ -189,13 +193,14 @@ class SicantikNotificationEvaluation(models.AbstractModel):
     # === THE FENCE ===#
 
     @contextmanager
-    def _fence(self, subject):
+    def _fence(self, subject, undo=False):
         """Keep what goes wrong in the block out of the transaction around it.
 
         The block runs in a savepoint that is undone when it fails; the traceback goes to the server log, the
         sentence into the yielded Failure. Serialization failures pass: the server repeats the transaction.
 
         :param str subject: what is evaluated, for the log
+        :param bool undo: undo what the block did also when it went well: it was for its values only
         :return: context manager yielding a Failure
         """
         failure = Failure()
@@ -205,6 +210,10 @@ class SicantikNotificationEvaluation(models.AbstractModel):
             with self.env.cr.savepoint(flush=False):
                 yield failure
                 self.env.flush_all()
+                if undo:
+                    raise _Undo
+        except _Undo:
+            self.env.clear()
         except Exception as error:
             if isinstance(error, psycopg2.Error) and error.pgcode in CONCURRENCY_ERRORS:
                 raise

@@ -199,11 +199,13 @@ class SicantikNotificationRule(models.Model):
                 _("This version sends WhatsApp messages only. Choose the channel WhatsApp.")
             )
 
-    @api.constrains(*PYTHON_FIELDS)
-    def _check_python_author(self):
-        """Python comes from Settings administrators only, by whatever way it comes."""
-        if any(rule[name] for rule in self for name in PYTHON_FIELDS):
+    @api.model_create_multi
+    def create(self, vals_list):
+        rules = super().create(vals_list)
+        # Looked at afterwards: Python may come from a default in the context as well.
+        if any(rule[name] for rule in rules for name in PYTHON_FIELDS):
             self._check_may_write_python()
+        return rules
 
     def write(self, vals):
         # To empty a condition widens who is written to, so that is theirs too.
@@ -325,6 +327,7 @@ class SicantikNotificationRule(models.Model):
                 )
         rows = self._without_repeats(rows)
         self._hold_back(rows)
+        self._set_event_keys(rows, events)
         self._set_schedule(rows)
         return rows
 
@@ -352,7 +355,6 @@ class SicantikNotificationRule(models.Model):
                 "partner_id": partner.id,
                 "phone": number or None,
                 "context_values": json.dumps(context, ensure_ascii=False),
-                "event_key": self._event_key(record, who, event, template_key),
             }
             if not number:
                 rows[who].update(
@@ -366,25 +368,29 @@ class SicantikNotificationRule(models.Model):
             rows["nobody"] = {
                 **base,
                 "context_values": "{}",
-                "event_key": self._event_key(record, "nobody", event, template_key),
                 "state": "skipped",
                 "error_class": "no_recipient",
                 "error_message": _("Nobody to write to: %s", self._describe_recipients()),
             }
         return rows.values()
 
-    def _event_key(self, record, who, event, template_key):
-        """Make the key under which the database takes a message once.
+    def _set_event_keys(self, rows, events):
+        """Give each row the key under which the database takes its message once.
 
         With the policy `once` it is not the event that counts but the record and, where it has one, its
-        expiry date: a permit whose date moves may be told of again.
+        expiry date: a permit whose date moves may be told of again. Who could not be told yet is told when it
+        happens next.
         """
-        what = event.key
-        if self.repeat_policy == "once":
-            what = "once"
-            if "expiry_date" in record._fields:
-                what = f"once:{record.expiry_date or ''}"
-        return f"{self.id}:{template_key or ''}:{record._name},{record.id}:{who}:{what}"
+        for row in rows:
+            what = events[row["res_id"]].key
+            if self.repeat_policy == "once" and row["state"] == "pending":
+                record = self.env[row["res_model"]].browse(row["res_id"])
+                date = record.sudo().expiry_date if "expiry_date" in record._fields else ""
+                what = f"once:{date or ''}"
+            # A number that two recipients share is one recipient.
+            who = row.get("phone") or row.get("partner_id") or "nobody"
+            key = (self.id, row["template_key"] or "", f"{row['res_model']},{row['res_id']}", who, what)
+            row["event_key"] = ":".join(map(str, key))
 
     def _describe_recipients(self):
         return {

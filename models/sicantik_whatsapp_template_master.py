@@ -91,22 +91,29 @@ class SicantikWhatsappTemplateMaster(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
-        return super().create([self._prepare_vals(vals) for vals in vals_list])
+        return super().create([self._usable_at_meta(self._prepare_vals(vals)) for vals in vals_list])
 
     def write(self, vals):
-        return super().write(self._prepare_vals(vals))
+        vals = self._prepare_vals(vals)
+        if any(template.meta_template_name != vals.get("meta_template_name") for template in self):
+            vals = self._usable_at_meta(vals)
+        return super().write(vals)
 
     def copy_data(self, default=None):
         return with_free_names(self, "template_key", super().copy_data(default), default)
 
     @api.model
     def _prepare_vals(self, vals):
-        """Take `parameter_list` as a list too, and make a template with a Meta name usable there."""
-        vals = dict(vals)
+        """Take `parameter_list` as a list too."""
         if isinstance(vals.get("parameter_list"), list | tuple):
-            vals["parameter_list"] = json.dumps(list(vals["parameter_list"]))
+            vals = {**vals, "parameter_list": json.dumps(list(vals["parameter_list"]))}
+        return vals
+
+    @api.model
+    def _usable_at_meta(self, vals):
+        """A new name at Meta without a status is configured (contract, section 7)."""
         if vals.get("meta_template_name") and "meta_status" not in vals:
-            vals["meta_status"] = "configured"
+            vals = {**vals, "meta_status": "configured"}
         return vals
 
     def _parameter_names(self):

@@ -7,3 +7,5 @@ from . import test_rule
 from . import test_trigger
 from . import test_security
 from . import test_models
+from . import test_data
+from . import test_wizard

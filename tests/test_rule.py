@@ -74,14 +74,14 @@ class TestRecipients(RuleCase):
 
     def test_staff_of_a_group(self):
         group = self.env["res.groups"].create({"name": "Front desk"})
-        rina, tono = self._user("Rina T", "081200000021"), self._user("Tono T", "081200000022")
-        self._user("Wati T", "081200000023")
+        rina, tono = self._user("Rina T", "081200000091"), self._user("Tono T", "081200000092")
+        self._user("Wati T", "081200000093")
         (rina + tono).write({"groups_id": [Command.link(group.id)]})
         self.rule.write({"recipient_type": "staff", "staff_group_id": group.id})
         self.assertRecipients(self.fire(self._permit()), rina.partner_id, tono.partner_id)
 
     def test_staff_without_a_group_is_the_staff_of_the_office(self):
-        rina = self._user("Rina T", "081200000021", f"{MODULE}.group_staff")
+        rina = self._user("Rina T", "081200000091", f"{MODULE}.group_staff")
         self.rule.recipient_type = "staff"
         rows = self.fire(self._permit())
         self.assertIn(rina.partner_id, rows.partner_id)
@@ -89,7 +89,7 @@ class TestRecipients(RuleCase):
 
     def test_every_member_for_every_record_once(self):
         group = self.env["res.groups"].create({"name": "Front desk"})
-        members = self._user("Rina T", "081200000021") + self._user("Tono T", "081200000022")
+        members = self._user("Rina T", "081200000091") + self._user("Tono T", "081200000092")
         members.write({"groups_id": [Command.link(group.id)]})
         self.rule.write({"recipient_type": "staff", "staff_group_id": group.id})
         permits = self._permit() + self._permit() + self._permit()
@@ -107,20 +107,20 @@ class TestRecipients(RuleCase):
 
     def test_official_of_the_document(self):
         self._official_rule()
-        sri = self._user("Sri T", "081200000031")
+        sri = self._user("Sri T", "081200000091")
         rows = self.fire(self._document(approver_id=sri.id), "test_document")
         self.assertRecipients(rows, sri.partner_id)
 
     def test_all_officials_when_the_document_has_none(self):
         self._official_rule()
-        sri = self._user("Sri T", "081200000031", f"{MODULE}.group_official")
+        sri = self._user("Sri T", "081200000091", f"{MODULE}.group_official")
         rows = self.fire(self._document(), "test_document")
         self.assertIn(sri.partner_id, rows.partner_id)
         self.assertEqual(rows.partner_id, group_users(self.env.ref(f"{MODULE}.group_official")).partner_id)
 
     def test_officials_of_a_group_go_before_the_document(self):
         group = self.env["res.groups"].create({"name": "Heads"})
-        sri, hasan = self._user("Sri T", "081200000031"), self._user("Hasan T", "081200000032")
+        sri, hasan = self._user("Sri T", "081200000091"), self._user("Hasan T", "081200000092")
         hasan.write({"groups_id": [Command.link(group.id)]})
         self._official_rule(official_group_id=group.id)
         rows = self.fire(self._document(approver_id=sri.id), "test_document")
@@ -128,7 +128,7 @@ class TestRecipients(RuleCase):
 
     def test_officials_of_a_record_that_knows_none(self):
         """Permits have no `approver_id`: the group it is."""
-        sri = self._user("Sri T", "081200000031", f"{MODULE}.group_official")
+        sri = self._user("Sri T", "081200000091", f"{MODULE}.group_official")
         self.rule.recipient_type = "official"
         self.assertIn(sri.partner_id, self.fire(self._permit()).partner_id)
 
@@ -155,13 +155,13 @@ class TestRecipients(RuleCase):
     # === A FIELD ===#
 
     def test_field_with_a_user(self):
-        rina = self._user("Rina T", "081200000021")
+        rina = self._user("Rina T", "081200000091")
         self.rule.write({"recipient_type": "field", "recipient_field": "responsible_id"})
         self.assertRecipients(self.fire(self._permit(responsible_id=rina.id)), rina.partner_id)
 
     def test_path_to_partners_and_to_users(self):
         trigger = self._trigger("test_document", "sicantik.document", trigger_type="manual")
-        rina = self._user("Rina T", "081200000021")
+        rina = self._user("Rina T", "081200000091")
         permit = self._permit(responsible_id=rina.id)
         document = self._document(permit_id=permit.id)
         for path, partner in (
@@ -467,7 +467,7 @@ class TestConditions(RuleCase):
 
     def test_python(self):
         self.rule.condition_python = "record.partner_id.is_company"
-        office = self._partner("Office", "081200000009", is_company=True)
+        office = self._partner("Office", "081200000094", is_company=True)
         self.assertMatches(self._permit(partner_id=office.id), self._permit())
 
     def test_every_name_of_python(self):
@@ -520,7 +520,7 @@ class TestContext(RuleCase):
         super().setUpClass()
         cls.env["res.lang"]._activate_lang("id_ID")
         cls.env["ir.module.module"]._load_module_terms([MODULE], ["id_ID"])
-        cls.rina = cls._user("Rina T", "081200000021")
+        cls.rina = cls._user("Rina T", "081200000091")
         cls.permit = cls._permit(
             permit_type_id=cls.env["sicantik.permit.type"].create({"name": "Izin Reklame"}).id,
             permit_number="503/0017",
@@ -538,7 +538,7 @@ class TestContext(RuleCase):
         cls.document_trigger = cls._trigger("test_document", "sicantik.document", trigger_type="manual")
         cls.document_rule = cls._rule(cls.document_trigger)
 
-    def _context(self, records, code="test_manual", **kwargs):
+    def _values_for(self, records, code="test_manual", **kwargs):
         return json.loads(self.fire(records, code, **kwargs).context_values)
 
     def _shipped_templates(self):
@@ -601,7 +601,7 @@ class TestContext(RuleCase):
         self.rule.template_key = "permit_renewal_approved"
         self.env["ir.config_parameter"].set_param("web.base.url", "https://sicantik.example.id")
         self.assertEqual(
-            self._context(self.permit),
+            self._values_for(self.permit),
             {
                 "partner_name": "Ani",
                 "permit_type": "Izin Reklame",
@@ -616,7 +616,7 @@ class TestContext(RuleCase):
     def test_remaining_days(self):
         self.rule.template_key = "permit_expiry_warning"
         with freeze_time("2026-12-05 08:00:00"):
-            self.assertEqual(self._context(self.permit)["remaining_days"], "30")
+            self.assertEqual(self._values_for(self.permit)["remaining_days"], "30")
 
     def test_states_in_the_language_of_the_template(self):
         self.rule.template_key = "status_update"
@@ -636,18 +636,18 @@ class TestContext(RuleCase):
         template = self.env.ref(f"{MODULE}.sicantik_whatsapp_template_master_status_update")
         template.language = "en_US"
         self.rule.template_key = "status_update"
-        self.assertEqual(self._context(self.permit)["status_baru"], "Approved")
+        self.assertEqual(self._values_for(self.permit)["status_baru"], "Approved")
 
     def test_time_that_a_document_has_waited(self):
         self.document_rule.template_key = "reminder"
-        context = self._context(self.document, "test_document")
+        context = self._values_for(self.document, "test_document")
         self.assertEqual(context["waktu_pending"], "2 hari 2 jam")
         self.assertEqual(context["nama_pemohon"], "Ani")
         self.assertEqual(context["jenis_izin"], "Izin Reklame")
 
     def test_staff_are_addressed_by_their_own_name(self):
         self.rule.write({"recipient_type": "field", "recipient_field": "responsible_id"})
-        self.assertEqual(self._context(self.permit)["partner_name"], "Rina T")
+        self.assertEqual(self._values_for(self.permit)["partner_name"], "Rina T")
 
     def test_parameter_called_like_a_field(self):
         """Templates for other models find their parameters when they are called like fields."""
@@ -662,7 +662,7 @@ class TestContext(RuleCase):
         trigger = self._trigger("test_partner", "res.partner", trigger_type="manual")
         self._rule(trigger, template_key="test_city")
         self.partner.city = "Medan"
-        self.assertEqual(self._context(self.partner, "test_partner"), {"name": "Ani", "city": "Medan"})
+        self.assertEqual(self._values_for(self.partner, "test_partner"), {"name": "Ani", "city": "Medan"})
 
     # === CONTEXT CODE ===#
 
@@ -679,7 +679,7 @@ context = {
 }
 """
         self.assertEqual(
-            self._context(self.permit),
+            self._values_for(self.permit),
             {
                 "partner_name": "Ani",
                 "permit_number": "503/0017",
@@ -692,7 +692,7 @@ context = {
 
     def test_what_the_code_leaves_out_comes_from_the_default_mapping(self):
         self.rule.context_preparation_code = "context = {'permit_number': 'mine'}"
-        self.assertEqual(self._context(self.permit), {"partner_name": "Ani", "permit_number": "mine"})
+        self.assertEqual(self._values_for(self.permit), {"partner_name": "Ani", "permit_number": "mine"})
 
     def test_code_is_run_for_each_recipient(self):
         budi = self._partner("Budi", "081200000002")
@@ -705,7 +705,7 @@ context = {
             "context = {'partner_name': recipient, 'permit_number': 17, 'a': None, 'b': record.issue_date}"
         )
         self.assertEqual(
-            self._context(self.permit),
+            self._values_for(self.permit),
             {"partner_name": "Ani", "permit_number": 17, "a": "", "b": "2026-01-05"},
         )
 
@@ -718,7 +718,7 @@ context = {
     def test_values_of_the_call_win(self):
         self.rule.context_preparation_code = "context = {'permit_number': 'of the code'}"
         values = {"partner_name": "Called", "permit_number": "of the call", "extra": 1}
-        self.assertEqual(self._context(self.permit, values=values), values)
+        self.assertEqual(self._values_for(self.permit, values=values), values)
 
     # === THE TEMPLATE ===#
 

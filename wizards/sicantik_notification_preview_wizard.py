@@ -58,15 +58,15 @@ class SicantikNotificationPreviewWizard(models.TransientModel):
         trouble = Failure()
         event = Event("preview", new_state=record["state"] if "state" in record._fields else None)
         rows = []
-        with rule._fence(f"preview of rule {rule.id}") as failure:
+        with rule._fence(f"preview of rule {rule.id}", undo=True) as failure:
             matched = rule._matching(record, {record.id: event}, trouble)
-            if not matched and not trouble.error:
-                return _("Nothing would be sent: the record does not meet the conditions of the rule.")
             rows = rule._prepare_rows(matched, {record.id: event}, trouble)
         problem = failure.error or trouble.error
         if problem:
             return _("The rule fails: %s", problem)
-        return "\n\n".join(self._preview_row(row) for row in rows) or _("Nothing would be sent.")
+        if not rows:
+            return _("Nothing would be sent: the record does not meet the conditions of the rule.")
+        return "\n\n".join(self._preview_row(row) for row in rows)
 
     def _preview_row(self, row):
         partner = self.env["res.partner"].sudo().browse(row.get("partner_id"))

@@ -19,9 +19,10 @@ BRANCH = "17.0"
 LEFT_OUT = {"ebaysdk", "gevent", "greenlet", "pypiwin32", "python-ldap", "rl-renderpm", "zeep"}
 #: The same code without a compiler.
 REPLACED = {"psycopg2": "psycopg2-binary"}
-#: Wheels exist for some Python versions only; when a pin has none, a newer one does.
-COMPILED = {
-    *("cryptography", "libsass", "lxml", "markupsafe", "pillow", "psutil", "psycopg2-binary", "reportlab"),
+#: On a Python newer than Odoo 17 knows some pins have no wheel, and Babel's imports what is gone.
+LOOSENED = {
+    *("babel", "cryptography", "libsass", "lxml", "markupsafe", "pillow", "psutil", "psycopg2-binary"),
+    "reportlab",
 }
 
 
@@ -105,7 +106,8 @@ def _name(line: str) -> str:
 
 def _requirements(path: Path) -> list[str]:
     """Odoo's own list, without what needs a compiler and is not needed."""
-    lines = ["setuptools<81"]  # Odoo 17 imports pkg_resources
+    # Odoo 17 imports pkg_resources, and cgi, which left Python with 3.13.
+    lines = ["setuptools<81", 'legacy-cgi; python_version >= "3.13"']
     for line in venv.read_requirements(path):
         name = _name(line)
         if name not in LEFT_OUT:
@@ -114,6 +116,6 @@ def _requirements(path: Path) -> list[str]:
 
 
 def _loosened(pins: list[str]) -> list[str]:
-    """The same with lower bounds instead of pins for what is compiled."""
-    loose = [pin.replace("==", ">=", 1) if _name(pin) in COMPILED else pin for pin in pins]
+    """The same with lower bounds instead of pins where a newer Python asks for it."""
+    loose = [pin.replace("==", ">=", 1) if _name(pin) in LOOSENED else pin for pin in pins]
     return [*loose, "lxml-html-clean"]

@@ -21,7 +21,7 @@ def ensure(name: str, requirements: Sequence[str], fallback: Sequence[str] | Non
     :return: the interpreter inside
     """
     base = shell.python()
-    recipe = "\n".join([base, shell.python_version(), *requirements])
+    recipe = "\n".join([base, shell.python_version(), *requirements, *(fallback or ())])
     folder = paths.ensure_env() / f"venv-{name}-{hashlib.sha256(recipe.encode()).hexdigest()[:8]}"
     python, complete = folder / "bin" / "python", folder / "complete"
     with locked(paths.ENV / "venv.lock"):
