@@ -50,7 +50,7 @@ class SicantikDocument(models.Model):
         "res.users", string="Official", help="The official who signs or approves.", tracking=True
     )
     responsible_id = fields.Many2one(
-        "res.users", string="Responsible", help="Staff member in charge of this document.", tracking=True
+        "res.users", help="Staff member in charge of this document.", tracking=True
     )
     active = fields.Boolean(default=True)
     company_id = fields.Many2one(

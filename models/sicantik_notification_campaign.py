@@ -52,16 +52,16 @@ class SicantikNotificationCampaign(models.Model):
         copy=False,
         readonly=True,
     )
-    total_targets = fields.Integer(string="Total Targets", compute="_compute_totals")
-    total_sent = fields.Integer(string="Total Sent", compute="_compute_totals")
-    total_failed = fields.Integer(string="Total Failed", compute="_compute_totals")
-    total_skipped = fields.Integer(string="Total Skipped", compute="_compute_totals")
-    total_pending = fields.Integer(string="Total Pending", compute="_compute_totals")
+    total_targets = fields.Integer(compute="_compute_totals")
+    total_sent = fields.Integer(compute="_compute_totals")
+    total_failed = fields.Integer(compute="_compute_totals")
+    total_skipped = fields.Integer(compute="_compute_totals")
+    total_pending = fields.Integer(compute="_compute_totals")
     progress_percentage = fields.Float(string="Progress", compute="_compute_totals")
     queue_ids = fields.One2many(
         "sicantik.notification.queue", "campaign_id", string="Messages", readonly=True
     )
-    log_ids = fields.One2many("sicantik.notification.log", "campaign_id", string="Log", readonly=True)
+    log_ids = fields.One2many("sicantik.notification.log", "campaign_id", readonly=True)
     last_target_id = fields.Integer(default=0, copy=False, readonly=True)
     expanded = fields.Boolean(copy=False, readonly=True, help="All targets are in the queue.")
     company_id = fields.Many2one(

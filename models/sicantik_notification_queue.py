@@ -153,7 +153,7 @@ class SicantikNotificationQueue(models.Model):
     # The claim
     lease_token = fields.Char(readonly=True, copy=False)
     lease_until = fields.Datetime(readonly=True, copy=False)
-    log_ids = fields.One2many("sicantik.notification.log", "queue_id", string="Log", readonly=True)
+    log_ids = fields.One2many("sicantik.notification.log", "queue_id", readonly=True)
 
     _sql_constraints = [
         ("event_key_unique", "UNIQUE (event_key)", "This event has queued this message already."),

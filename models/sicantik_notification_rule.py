@@ -80,7 +80,7 @@ class SicantikNotificationRule(models.Model):
     recipient_field = fields.Char(
         help="Path to contacts or users, such as responsible_id or permit_id.partner_id."
     )
-    staff_group_id = fields.Many2one("res.groups", string="Staff Group", help="Empty: DPMPTSP Staff.")
+    staff_group_id = fields.Many2one("res.groups", help="Empty: DPMPTSP Staff.")
     official_group_id = fields.Many2one(
         "res.groups", string="Officials Group", help="Empty: the record's official, else DPMPTSP Officials."
     )

@@ -85,7 +85,6 @@ class SicantikNotificationTrigger(models.Model):
     next_run = fields.Datetime(copy=False)
     date_field_id = fields.Many2one(
         "ir.model.fields",
-        string="Date Field",
         ondelete="cascade",
         domain="[('model_id', '=', model_id), ('ttype', 'in', ('date', 'datetime'))]",
     )

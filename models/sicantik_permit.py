@@ -46,7 +46,7 @@ class SicantikPermit(models.Model):
         compute="_compute_days_until_expiry", search="_search_days_until_expiry"
     )
     responsible_id = fields.Many2one(
-        "res.users", string="Responsible", help="Staff member in charge of this permit.", tracking=True
+        "res.users", help="Staff member in charge of this permit.", tracking=True
     )
     is_renewal = fields.Boolean(string="Renewal")
     original_permit_id = fields.Many2one(

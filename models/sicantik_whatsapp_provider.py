@@ -51,13 +51,10 @@ class SicantikWhatsappProvider(models.Model):
         help="Meta: access token. Fonnte: device token. Watzap: api_key. Twilio: auth token. WAHA: API key.",
     )
     sender_id = fields.Char(
-        string="Sender",
         help="Meta: phone number id. Fonnte: device (optional). Watzap: number_key. "
         "Twilio: the WhatsApp number. WAHA: session.",
     )
-    account_id = fields.Char(
-        string="Account", help="Meta: id of the WhatsApp Business account. Twilio: account SID."
-    )
+    account_id = fields.Char(help="Meta: id of the WhatsApp Business account. Twilio: account SID.")
     api_version = fields.Char(string="API Version", help="Meta only, such as v23.0. Empty: the built-in one.")
     app_secret = fields.Char(groups=MANAGER, copy=False)
     verify_token = fields.Char(groups=MANAGER, copy=False)
@@ -138,6 +135,7 @@ class SicantikWhatsappProvider(models.Model):
         check_access(self, "write")
         for provider in self:
             provider._test_connection()
+        works = _("the connection works.")
         failed = self.filtered(lambda provider: provider.credential_state != "configured")
         return {
             "type": "ir.actions.client",
@@ -146,8 +144,7 @@ class SicantikWhatsappProvider(models.Model):
                 "type": "danger" if failed else "success",
                 "title": _("Connection test"),
                 "message": "\n".join(
-                    f"{provider.name}: {provider.last_error_message or _('the connection works.')}"
-                    for provider in self
+                    f"{provider.name}: {provider.last_error_message or works}" for provider in self
                 ),
                 "sticky": bool(failed),
                 "next": {"type": "ir.actions.act_window_close"},

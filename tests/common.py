@@ -1,6 +1,5 @@
 """What the tests share: the gateway simulator, records of their own, and asserts in the field's words."""
 
-import atexit
 import os
 import subprocess
 import sys
@@ -15,18 +14,14 @@ TIMEOUT = 10
 
 
 class Gateway:
-    """The gateway simulator, a process of its own on a free port of 127.0.0.1, reached over real HTTP.
-
-    One for all tests of a run; it ends with this process.
-    """
-
-    _running = None
+    """The gateway simulator, a process of its own on a free port of 127.0.0.1, reached over real HTTP."""
 
     @classmethod
-    def start(cls):
-        if cls._running is None:
-            cls._running = cls()
-        return cls._running
+    def start(cls, test_class):
+        """Start one for the tests of a class; it ends with them."""
+        gateway = cls()
+        test_class.addClassCleanup(gateway.stop)
+        return gateway
 
     def __init__(self):
         self.process = subprocess.Popen(
@@ -42,7 +37,6 @@ class Gateway:
             stdout=subprocess.PIPE,
             text=True,
         )
-        atexit.register(self.stop)
         self.url = self.process.stdout.readline().split()[-1]
 
     def stop(self):
@@ -88,7 +82,7 @@ class NotificationCase(TransactionCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.gateway = Gateway.start()
+        cls.gateway = Gateway.start(cls)
         cls.env = cls.env(context={**cls.env.context, "tracking_disable": True, "lang": "en_US", "tz": "UTC"})
         for name in ("whatsapp.provider", "notification.rule", "notification.trigger"):
             cls.env[f"sicantik.{name}"].search([]).write({"active": False})

@@ -47,7 +47,7 @@ class TestConcurrency(BaseCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.registry = Registry(get_db_name())
-        cls.gateway = Gateway.start()
+        cls.gateway = Gateway.start(cls)
 
     def setUp(self):
         super().setUp()

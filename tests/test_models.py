@@ -96,13 +96,6 @@ class TestPermit(ModelCase):
             "draft submitted processing approved active rejected expired renewed cancelled".split(),
         )
 
-    def test_status_groups_as_state(self):
-        permits = self._permit(state="approved") + self._permit() + self._permit()
-        for name in ("state", "status"):
-            with self.subTest(name):
-                groups = permits._read_group([("id", "in", permits.ids)], [name], ["__count"])
-                self.assertEqual(dict(groups), {"approved": 1, "draft": 2})
-
     # === DAYS UNTIL EXPIRY ===#
 
     def test_days_until_expiry(self):

@@ -10,8 +10,7 @@ class TestTours(HttpCase):
     browser_size = "1366,768"
 
     def test_first_road(self):
-        gateway = Gateway.start()
-        gateway.reset()
+        gateway = Gateway.start(type(self))
         env = self.env(context={"tracking_disable": True})
         env["sicantik.notification.rule"].search([]).active = False
         env["sicantik.whatsapp.provider"].search([]).active = False

@@ -361,15 +361,6 @@ class TestTriggerCounters(TriggerCase):
         self.triggers.fire("test_manual", self._permit(state="approved") + self._permit())
         self.assertEqual(self.manual.execution_count, 1)
 
-    def test_call_and_captured_change_count_once(self):
-        permit = self._permit()
-        self.commit()
-        permit.state = "approved"
-        self.triggers._process_trigger("test_state", permit, old_state="draft", new_state="approved")
-        self.commit()
-        self.env.invalidate_all()
-        self.assertEqual(self.state.execution_count, 1)
-
     def test_counters_are_read_anew(self):
         """Whoever looks before and after, in one transaction, sees the difference."""
         before = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 from . import paths, shell, venv
@@ -19,6 +20,8 @@ BRANCH = "17.0"
 LEFT_OUT = {"ebaysdk", "gevent", "greenlet", "pypiwin32", "python-ldap", "rl-renderpm", "zeep"}
 #: The same code without a compiler.
 REPLACED = {"psycopg2": "psycopg2-binary"}
+#: Operations that came with a Python version; an Odoo whose safe_eval names one knows that version.
+NEW_OPERATIONS = {(3, 13): "'TO_BOOL'", (3, 14): "'LOAD_SMALL_INT'"}
 #: On a Python newer than Odoo 17 knows some pins have no wheel, and Babel's imports what is gone.
 LOOSENED = {
     *("babel", "cryptography", "libsass", "lxml", "markupsafe", "pillow", "psutil", "psycopg2-binary"),
@@ -88,6 +91,7 @@ def _odoo(folder: Path, origin: str) -> Odoo:
     if not (folder / "odoo-bin").exists():
         raise SetupError(f"{folder} has no odoo-bin.")
     own = [path for path in (folder / "addons", folder / "odoo" / "addons") if (path / "web").is_dir()]
+    base = interpreter(folder)
     pins = _requirements(folder / "requirements.txt")
     extra = venv.read_requirements(paths.HERE / "requirements-dev.txt")
     return Odoo(
@@ -96,7 +100,30 @@ def _odoo(folder: Path, origin: str) -> Odoo:
         origin=origin,
         program=folder / "odoo-bin",
         own_addons=own,
-        python=venv.ensure("17", pins + extra, fallback=_loosened(pins) + extra),
+        python=venv.ensure("17", pins + extra, fallback=_loosened(pins) + extra, base=base),
+    )
+
+
+def interpreter(folder: Path) -> str:
+    """A Python that this Odoo runs on: the one that runs us, else an older one on PATH.
+
+    Odoo checks the bytecode of expressions against the operations that it knows, so a newer Python than it
+    was made for does not get through the first installation.
+
+    :raises SetupError: there is none
+    """
+    known = (folder / "odoo" / "tools" / "safe_eval.py").read_text()
+    newest = max((version for version, word in NEW_OPERATIONS.items() if word in known), default=(3, 12))
+    if sys.version_info[:2] <= newest:
+        return sys.executable
+    for minor in range(newest[1], 9, -1):
+        if path := shutil.which(f"python3.{minor}"):
+            # Some are wrappers for a version that is not installed, or come without the module.
+            if not shell.run([path, "-c", "import venv, ensurepip"], timeout=20, check=False).returncode:
+                return path
+    raise SetupError(
+        f"The Odoo 17.0 in {folder} runs on Python 3.10 to 3.{newest[1]}, and here is only "
+        f"3.{sys.version_info[1]}. Put an older python3.x on PATH, or use Odoo 19 (ODOO=19)."
     )
 
 

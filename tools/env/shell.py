@@ -11,7 +11,6 @@ import ctypes
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -220,13 +219,3 @@ def tail(path: Path, size: int = 20_000) -> str:
 
 def _last_lines(text: str, count: int = 40) -> str:
     return "\n".join(text.rstrip().splitlines()[-count:])
-
-
-def python() -> str:
-    """The interpreter that runs us and that virtualenvs are made from."""
-    return sys.executable
-
-
-def python_version() -> str:
-    """Its version, e.g. "3.11.7"."""
-    return ".".join(map(str, sys.version_info[:3]))

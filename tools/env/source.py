@@ -31,13 +31,15 @@ def choose_one() -> Odoo:
 
 
 def _seventeen(*, required: bool = True) -> Odoo | None:
-    home = os.environ.get("ODOO_HOME", "").strip()
-    if home:
+    if home := os.environ.get("ODOO_HOME", "").strip():
         return odoo17.from_home(home)
-    odoo = odoo17.from_git()
-    if not odoo:
-        reason = "No Odoo 17.0 at hand: ODOO_HOME is not set, its public repository is not reachable."
-        if required:
-            raise SetupError(reason)
-        say(reason)
-    return odoo
+    reason = "ODOO_HOME is not set, and Odoo's public repository is not reachable."
+    try:
+        if odoo := odoo17.from_git():
+            return odoo
+    except SetupError as error:
+        reason = str(error)
+    if required:
+        raise SetupError(f"No Odoo 17.0 at hand: {reason}")
+    say(f"No Odoo 17.0 at hand: {reason}")
+    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,16 +13,22 @@ from .console import SetupError, say
 from .locks import locked
 
 
-def ensure(name: str, requirements: Sequence[str], fallback: Sequence[str] | None = None) -> Path:
+def ensure(
+    name: str,
+    requirements: Sequence[str],
+    fallback: Sequence[str] | None = None,
+    base: str | None = None,
+) -> Path:
     """Build the virtualenv unless it is there.
 
     :param name: short name, part of the folder's name
     :param requirements: lines as in a requirements file
     :param fallback: what to try when these cannot be installed (pins without a wheel for this Python)
+    :param base: the interpreter to build it from; default: the one that runs us
     :return: the interpreter inside
     """
-    base = shell.python()
-    recipe = "\n".join([base, shell.python_version(), *requirements, *(fallback or ())])
+    base = base or sys.executable
+    recipe = "\n".join([base, *requirements, *(fallback or ())])
     folder = paths.ensure_env() / f"venv-{name}-{hashlib.sha256(recipe.encode()).hexdigest()[:8]}"
     python, complete = folder / "bin" / "python", folder / "complete"
     with locked(paths.ENV / "venv.lock"):
