@@ -7,5 +7,5 @@ COMMANDS := help run test demo-send lint port clean
 .PHONY: $(COMMANDS)
 
 $(COMMANDS):
-	@tools/env/bootstrap.sh $(PYTHON)
+	@sh tools/env/bootstrap.sh $(PYTHON)
 	@exec $(PYTHON) -m tools.env $@

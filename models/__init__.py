@@ -1,4 +1,5 @@
 from . import base
+from . import sicantik_notification_access
 from . import sicantik_permit_type
 from . import sicantik_permit
 from . import sicantik_document

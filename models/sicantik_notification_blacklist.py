@@ -2,7 +2,6 @@ from odoo import _, api, fields, models
 from odoo.exceptions import ValidationError
 
 from ..providers import phone
-from .access import check_internal
 from .res_partner import FALLBACK_REGION
 
 
@@ -107,7 +106,7 @@ class SicantikNotificationBlacklist(models.Model):
         :rtype: bool
         :raise AccessError: the caller is no internal user
         """
-        check_internal(self.env)
+        self.env["sicantik.notification.access"]._check_internal()
         number = self._to_e164(phone_number)
         return bool(number and self.sudo()._blocked([number]))
 

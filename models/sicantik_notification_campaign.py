@@ -1,7 +1,6 @@
 from odoo import _, api, fields, models
 from odoo.exceptions import UserError, ValidationError
 
-from .access import check_manager
 from .sicantik_notification_evaluation import Event, Failure
 
 # Targets that one step turns into queue rows: each step ends with a commit of its own.
@@ -194,7 +193,7 @@ class SicantikNotificationCampaign(models.Model):
         :rtype: int
         :raise AccessError: the caller is not a notification manager
         """
-        check_manager(self.env)
+        self.env["sicantik.notification.access"]._check_manager()
         campaigns = self.sudo()
         due = campaigns.search([("state", "=", "scheduled"), ("scheduled_date", "<=", fields.Datetime.now())])
         due._move(("scheduled",), "running")

@@ -1,6 +1,5 @@
 from odoo import api, fields, models
 
-from .access import check_manager
 from .sicantik_notification_queue import ERROR_CLASSES, PROVIDER_TYPES
 from .transaction import committed
 
@@ -88,7 +87,7 @@ class SicantikNotificationLog(models.Model):
         :rtype: int
         :raise AccessError: the caller is not a notification manager
         """
-        check_manager(self.env)
+        self.env["sicantik.notification.access"]._check_manager()
         limit = fields.Datetime.subtract(fields.Datetime.now(), days=KEEP_DAYS)
         old = self.sudo().search([("create_date", "<", limit)], order="id", limit=CLEANUP_CHUNK)
         count = len(old)

@@ -5,7 +5,6 @@ from odoo.exceptions import UserError, ValidationError
 
 from ..compat import check_access
 from ..providers import errors
-from .access import check_manager, check_user
 
 CRON = "sicantik_notification_automation.ir_cron_process_queue"
 
@@ -361,7 +360,7 @@ class SicantikNotificationQueue(models.Model):
     # === ACTIONS ===#
 
     def _check_may_run(self):
-        check_user(self.env)
+        self.env["sicantik.notification.access"]._check_user()
         check_access(self, "read")
 
     def action_process(self):
@@ -441,5 +440,5 @@ class SicantikNotificationQueue(models.Model):
         :rtype: dict
         :raise AccessError: the caller is not a notification manager
         """
-        check_manager(self.env)
+        self.env["sicantik.notification.access"]._check_manager()
         return self.env["sicantik.notification.drain"].sudo()._run()

@@ -6,7 +6,6 @@ from odoo import _, api, fields, models, tools
 from odoo.exceptions import ValidationError
 
 from ..compat import check_access
-from .access import check_internal
 from .base import KEY, Notes, Watch, WatchMap, comparable
 from .copying import with_free_names
 from .sicantik_notification_evaluation import Event
@@ -415,7 +414,7 @@ class SicantikNotificationTrigger(models.Model):
 
     @api.model
     def _call(self, code, records, types, event):
-        check_internal(self.env)
+        self.env["sicantik.notification.access"]._check_internal()
         if not self.env.su:
             check_access(records.with_env(self.env), "read")
         trigger = (

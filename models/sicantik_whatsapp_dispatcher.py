@@ -18,7 +18,6 @@ from ..providers import (
     errors,
     parameters,
 )
-from .access import check_internal
 from .sicantik_whatsapp_template_master import META_PREFIX, STATUSES
 
 _logger = logging.getLogger(__name__)
@@ -175,7 +174,7 @@ class SicantikWhatsappDispatcher(models.AbstractModel):
 
     def _checked_target(self, partner_id, permit_id=None):
         """Give the partner and the company of a call, after checking what the caller may see."""
-        check_internal(self.env)
+        self.env["sicantik.notification.access"]._check_internal()
         partner = self.env["res.partner"].browse(partner_id).exists()
         if not partner:
             raise UserError(_("There is no contact with the id %s.", partner_id))

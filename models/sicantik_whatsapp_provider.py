@@ -4,7 +4,7 @@ from odoo import _, api, fields, models
 
 from ..compat import check_access
 from ..providers import PROVIDERS, Account, provider_for
-from .access import MANAGER
+from .sicantik_notification_access import MANAGER
 
 # What takes part in the connection: a change makes the last test worthless.
 CONNECTION_FIELDS = ("provider_type", "base_url", "api_token", "sender_id", "account_id", "api_version")

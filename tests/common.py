@@ -209,7 +209,7 @@ class NotificationCase(TransactionCase):
         """Assert that exactly these partners have a row with these values, one each."""
         found = self.rows(**values)
         self.assertEqual(
-            sorted(found.mapped("partner_id.name")),
+            sorted(row.partner_id.name for row in found),
             sorted(partner.name for partner in partners),
             found.read(),
         )

@@ -419,7 +419,8 @@ class TestConditions(RuleCase):
         records = matching.union(*others)
         result = self.env["sicantik.notification.trigger"]._process_trigger("test_manual", records, **event)
         self.assertFalse(self.rule.last_error)
-        self.assertEqual(self.queue.browse(result["queue_ids"]).permit_id, matching)
+        rows = self.queue.browse(result["queue_ids"])
+        self.assertEqual([row.permit_id for row in rows.sorted("id")], list(matching))
 
     # === DOMAINS ===#
 

@@ -11,6 +11,8 @@ from .waiting import wait_until
 
 PERMIT = "sicantik.permit"
 PATIENCE = 60
+#: One approval may send more than one message; the others arrive with the first.
+SETTLING = 0.5
 
 
 def main() -> int:
@@ -41,11 +43,14 @@ def _send(running: run.Running) -> int:
     if not wait_until(look, seconds=PATIENCE):
         raise SetupError(_diagnosis(client, permit["id"]))
     seconds = time.monotonic() - begin
-    message = arrived[0]
-    say(f"Arrived after {seconds:.1f} s through {message['provider']} for {message['to']}:")
-    say()
-    for line in message["text"].splitlines():
-        say(f"  | {line}")
+    time.sleep(SETTLING)
+    look()
+    say(f"Arrived after {seconds:.1f} s:")
+    for message in arrived:
+        say()
+        say(f"  through {message['provider']} for {message['to']}")
+        for line in message["text"].splitlines():
+            say(f"  | {line}")
     say()
     say(f"See it on the phone page: {running.gateway}")
     return 0

@@ -38,7 +38,8 @@ def from_debian() -> Odoo:
         origin=f"Debian's package odoo-19 ({paths.relative(tree)})",
         program=tree / "usr/bin/odoo",
         own_addons=[dist / "odoo" / "addons"],
-        python=venv.ensure("19", requirements),
+        # An older Python takes the newest versions that still know it.
+        python=venv.ensure("19", requirements, fallback=[pin.replace("==", "<=") for pin in requirements]),
         pythonpath=dist,
         demo_options=["--with-demo"],
     )

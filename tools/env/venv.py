@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -28,7 +29,8 @@ def ensure(
     :return: the interpreter inside
     """
     base = base or sys.executable
-    recipe = "\n".join([base, *requirements, *(fallback or ())])
+    # Resolved, because /usr/bin/python3 is another Python after an upgrade of the system.
+    recipe = "\n".join([os.path.realpath(base), *requirements, *(fallback or ())])
     folder = paths.ensure_env() / f"venv-{name}-{hashlib.sha256(recipe.encode()).hexdigest()[:8]}"
     python, complete = folder / "bin" / "python", folder / "complete"
     with locked(paths.ENV / "venv.lock"):
@@ -42,7 +44,7 @@ def ensure(
         except SetupError:
             if fallback is None:
                 raise
-            say("  the pinned versions do not install on this Python; taking the nearest newer ones")
+            say("  the pinned versions do not install on this Python; taking the nearest that do")
             _install(python, folder, fallback)
         complete.touch()
     return python
