@@ -6,7 +6,7 @@ MANAGER = "sicantik_notification_automation.group_notification_manager"
 
 
 class SicantikNotificationAccess(models.AbstractModel):
-    """Who may call what by name: a method without an underscore can be called by RPC, by anybody logged in."""
+    """Who may call what by name: a method without an underscore can be called by RPC by any user."""
 
     _name = "sicantik.notification.access"
     _description = "Access to Notifications"

@@ -77,7 +77,7 @@ class Gateway:
 
 @tagged("post_install", "-at_install")
 class NotificationCase(TransactionCase):
-    """Fixtures of the notification tests: none of the shipped triggers, rules and providers is active."""
+    """Fixtures of the notification tests: nothing shipped or of the demo is active."""
 
     @classmethod
     def setUpClass(cls):
@@ -86,6 +86,7 @@ class NotificationCase(TransactionCase):
         cls.env = cls.env(context={**cls.env.context, "tracking_disable": True, "lang": "en_US", "tz": "UTC"})
         for name in ("whatsapp.provider", "notification.rule", "notification.trigger"):
             cls.env[f"sicantik.{name}"].search([]).write({"active": False})
+        cls.env["sicantik.notification.blacklist"].with_context(active_test=False).search([]).unlink()
         cls.env["sicantik.notification.queue"].search([]).write({"state": "cancelled"})
         cls.queue = cls.env["sicantik.notification.queue"]
         cls.logs = cls.env["sicantik.notification.log"]

@@ -5,12 +5,10 @@ SIGKILL.
 import os
 import subprocess
 import sys
-import threading
 import time
 from contextlib import contextmanager
 from unittest.mock import patch
 
-import psycopg2
 from psycopg2 import errorcodes
 
 from odoo import SUPERUSER_ID, api
@@ -23,19 +21,32 @@ from ..models import transaction
 from .common import Gateway
 
 TIMEOUT = 60
-# A process of its own that runs the scheduled action once.
-DRAIN = """
+# A process of its own, with its own connection: says “ready”, waits for a line, runs the code.
+PROCESS = """
 import sys
 import odoo
+import psycopg2
 from odoo import SUPERUSER_ID, api
 from odoo.modules.registry import Registry
-odoo.tools.config.parse_config(sys.argv[1:])
-with Registry(odoo.tools.config["db_name"] if isinstance(odoo.tools.config["db_name"], str)
-              else odoo.tools.config["db_name"][0]).cursor() as cr:
+code, name, *options = sys.argv[1:]
+odoo.tools.config.parse_config(options)
+with Registry(name).cursor() as cr:
     env = api.Environment(cr, SUPERUSER_ID, {})
     print("ready", flush=True)
     sys.stdin.readline()
-    print(env["sicantik.notification.queue"].cron_process_queue(), flush=True)
+    exec(code)
+"""
+DRAIN = "print(env['sicantik.notification.queue'].cron_process_queue(), flush=True)"
+FIRE = """
+cr.execute("SELECT 1")  # from here on it sees the database as it is now
+print("started", flush=True)
+try:
+    permit = env["sicantik.permit"].browse(%d)
+    env["sicantik.notification.trigger"]._process_trigger("concurrency", permit, event_key="the-event")
+    print("done", flush=True)
+except psycopg2.Error as error:
+    print(error.pgcode, flush=True)
+    cr.rollback()
 """
 
 
@@ -138,9 +149,9 @@ class TestConcurrency(BaseCase):
             ]
         )
 
-    def _drain_process(self):
-        """Start a process that drains when it is told to."""
-        command = [sys.executable, "-c", DRAIN, "-d", get_db_name(), "--no-http", "--log-level=critical"]
+    def _process(self, code):
+        """Start a process that runs code when it is told to."""
+        command = [sys.executable, "-c", PROCESS, code, get_db_name(), "--no-http", "--log-level=critical"]
         command.append(f"--addons-path={self._option('addons_path')}")
         command += [
             f"--{name}={config[name]}"
@@ -174,7 +185,7 @@ class TestConcurrency(BaseCase):
     def test_two_processes_send_each_message_once(self):
         with self.environment() as env:
             rows = self._queue(env, 60)
-        processes = [self._drain_process(), self._drain_process()]
+        processes = [self._process(DRAIN), self._process(DRAIN)]
         for process in processes:
             self._go(process)
         for process in processes:
@@ -194,7 +205,7 @@ class TestConcurrency(BaseCase):
         self.gateway.fault("fonnte", "timeout_after_read")
         with self.environment() as env:
             row = self._queue(env, 1)
-        process = self._drain_process()
+        process = self._process(DRAIN)
         self._go(process)
         self._wait_for(lambda: self.gateway.messages())
         process.kill()
@@ -285,27 +296,14 @@ class TestConcurrency(BaseCase):
                 "concurrency", permit.with_env(env), event_key="the-event"
             )
 
-        outcome = []
-
-        def later():
-            try:
-                with self.environment() as env:
-                    env.cr.execute("SELECT 1")  # its snapshot is older than the first one's commit
-                    started.set()
-                    outcome.append(fire(env))
-            except psycopg2.Error as error:
-                outcome.append(error.pgcode)
-
-        started = threading.Event()
-        thread = threading.Thread(target=later)
-        with self.environment() as env, mute_logger("odoo.sql_db"):
+        later = self._process(FIRE % permit.id)
+        with self.environment() as env:
             fire(env)
             env.cr.flush()
-            thread.start()
-            started.wait(TIMEOUT)
-            time.sleep(0.3)
-        thread.join(TIMEOUT)
-        self.assertEqual(outcome, [errorcodes.SERIALIZATION_FAILURE])
+            self._go(later)
+            self.assertEqual(later.stdout.readline().strip(), "started")
+            time.sleep(0.3)  # it waits for this transaction now; if not yet, the outcome is the same
+        self.assertEqual(later.stdout.readline().strip(), errorcodes.SERIALIZATION_FAILURE)
         with self.environment() as env:
             self.assertEqual(fire(env)["count"], 0)
             self.assertEqual(env["sicantik.notification.queue"].search_count([("res_id", "=", permit.id)]), 1)

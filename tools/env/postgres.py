@@ -69,14 +69,7 @@ class Cluster:
             if not (self.data / "PG_VERSION").exists():
                 self._create()
             if not self.running():
-                self._private_folder(self.socket)
-                options = " ".join(f"-c {key}={value}" for key, value in SETTINGS.items())
-                self._as_owner(
-                    self._control("start", "-w", "-t", "60", "-l", self.home / "log")
-                    + ["-o", f"-k {shlex.quote(str(self.socket))} {options}"],
-                    what="Starting PostgreSQL",
-                    timeout=90,
-                )
+                self._launch()
             if pid := self.running():
                 shell.spared.add(pid)
 
@@ -144,6 +137,22 @@ class Cluster:
             what="initdb",
             timeout=120,
         )
+
+    def _launch(self) -> None:
+        # PostgreSQL refuses a data folder that others may read (after a `chmod -R` of the checkout, say).
+        for folder in (self.folder, self.home, self.data, self.socket):
+            self._private_folder(folder)
+        log = self.home / "log"
+        options = " ".join(f"-c {key}={value}" for key, value in SETTINGS.items())
+        try:
+            self._as_owner(
+                self._control("start", "-w", "-t", "60", "-l", log)
+                + ["-o", f"-k {shlex.quote(str(self.socket))} {options}"],
+                what="Starting PostgreSQL",
+                timeout=90,
+            )
+        except SetupError as error:
+            raise SetupError(f"{error}\nIts log ends:\n{shell.tail(log, 1000)}") from error
 
     def _control(self, *words: str | Path) -> list[str | Path]:
         return [self.binaries / "pg_ctl", "-D", self.data, *words]

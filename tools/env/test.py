@@ -64,7 +64,7 @@ def main() -> int:
         odoos = source.choose()
         steps += [_unit_tests(name, SUITES[name], odoos[0]) for name in suites]
         if selection.tags:
-            steps += _odoo_tests(odoos, selection.tags)
+            steps += [_odoo_tests(odoo, selection.tags) for odoo in odoos]
     return summarize(steps)
 
 
@@ -102,15 +102,15 @@ def _unit_tests(name: str, folder: Path, odoo: Odoo) -> Step:
     return _timed(step, work)
 
 
-def _odoo_tests(odoos: list[Odoo], tags: str) -> list[Step]:
-    steps = []
-    with Cluster() as cluster:
-        for odoo in odoos:
-            odoo.cluster = cluster
-            log = paths.LOGS / f"test-odoo-{odoo.series}.log"
-            step = Step(f"addon on Odoo {odoo.series}", log=paths.relative(log))
-            steps.append(_timed(step, lambda odoo=odoo, log=log, step=step: _test_on(odoo, tags, log, step)))
-    return steps
+def _odoo_tests(odoo: Odoo, tags: str) -> Step:
+    log = paths.LOGS / f"test-odoo-{odoo.series}.log"
+    step = Step(f"addon on Odoo {odoo.series}", log=paths.relative(log))
+
+    def work() -> None:
+        with Cluster() as odoo.cluster:
+            _test_on(odoo, tags, log, step)
+
+    return _timed(step, work)
 
 
 def _test_on(odoo: Odoo, tags: str, log: Path, step: Step) -> None:
