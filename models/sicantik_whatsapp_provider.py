@@ -50,7 +50,9 @@ class SicantikWhatsappProvider(models.Model):
         copy=False,
         help="Meta: access token. Fonnte: device token. Watzap: api_key. Twilio: auth token. WAHA: API key.",
     )
+    # Watzap's number_key is as secret as a token.
     sender_id = fields.Char(
+        groups=MANAGER,
         help="Meta: phone number id. Fonnte: device (optional). Watzap: number_key. "
         "Twilio: the WhatsApp number. WAHA: session.",
     )

@@ -354,7 +354,7 @@ class TestPython(SecurityCase):
 class TestSecrets(SecurityCase):
     """Tokens are readable by managers only (promise 7)."""
 
-    SECRETS = ("api_token", "app_secret", "verify_token", "webhook_token", "webhook_url")
+    SECRETS = ("api_token", "app_secret", "verify_token", "webhook_token", "webhook_url", "sender_id")
 
     @classmethod
     def setUpClass(cls):
