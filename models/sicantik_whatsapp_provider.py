@@ -43,7 +43,13 @@ class SicantikWhatsappProvider(models.Model):
     last_error_message = fields.Text(readonly=True, copy=False)
 
     # Connection
-    base_url = fields.Char(string="Service Address", help="Empty: the address of the real service.")
+    base_url = fields.Char(
+        string="Service Address",
+        compute="_compute_base_url",
+        store=True,
+        readonly=False,
+        help="Without the version of the API. Empty: the address of the real service.",
+    )
     api_token = fields.Char(
         string="API Token",
         groups=MANAGER,
@@ -82,6 +88,14 @@ class SicantikWhatsappProvider(models.Model):
     @api.model
     def _default_webhook_token(self):
         return secrets.token_urlsafe(24)
+
+    @api.depends("provider_type")
+    def _compute_base_url(self):
+        """Offer the address of the real service; an address that somebody entered stays."""
+        real = {provider_type: adapter.default_base_url for provider_type, adapter in PROVIDERS.items()}
+        for provider in self:
+            if not provider.base_url or provider.base_url in real.values():
+                provider.base_url = real.get(provider.provider_type, False)
 
     @api.depends("webhook_token")
     def _compute_webhook_url(self):

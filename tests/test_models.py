@@ -492,6 +492,13 @@ class TestProviders(ModelCase):
         self.assertEqual(provider.credential_state, "configured")
 
     def test_address_without_trailing_slash(self):
+        """A new provider has its service's address; one that somebody entered stays, without a slash behind
+        it.
+        """
+        provider = self._provider("fonnte", base_url=False)
+        self.assertEqual(provider.base_url, "https://api.fonnte.com")
+        provider.provider_type = "watzap"
+        self.assertEqual(provider.base_url, "https://api.watzap.id")
         provider = self._provider("fonnte", base_url=" http://127.0.0.1:9/fonnte// ")
         self.assertEqual(provider.base_url, "http://127.0.0.1:9/fonnte")
         provider.base_url = "http://127.0.0.1:9/other/"

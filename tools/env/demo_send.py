@@ -18,13 +18,17 @@ SETTLING = 0.5
 def main() -> int:
     """Use what `make run` runs in another terminal, else start everything for this one message."""
     if running := run.find():
-        return _send(running)
+        _send(running)
+        say()
+        say(f"See it on the phone page: {running.gateway}")
+        return 0
     say("Nothing is running in this checkout; starting everything for this one message.")
     with run.started() as (running, _processes):
-        return _send(running)
+        _send(running)
+    return 0
 
 
-def _send(running: run.Running) -> int:
+def _send(running: run.Running) -> None:
     client = running.client()
     permit = _draft_permit(client)
     number = permit["registration_id"]
@@ -51,9 +55,6 @@ def _send(running: run.Running) -> int:
         say(f"  through {message['provider']} for {message['to']}")
         for line in message["text"].splitlines():
             say(f"  | {line}")
-    say()
-    say(f"See it on the phone page: {running.gateway}")
-    return 0
 
 
 def _draft_permit(client: rpc.Client) -> dict[str, Any]:
