@@ -491,14 +491,16 @@ class TestProviders(ModelCase):
         provider.write({"api_token": "another", "credential_state": "configured"})
         self.assertEqual(provider.credential_state, "configured")
 
-    def test_address_without_trailing_slash(self):
-        """A new provider has its service's address; one that somebody entered stays, without a slash behind
-        it.
-        """
-        provider = self._provider("fonnte", base_url=False)
+    def test_address_of_the_real_service(self):
+        provider = self.env["sicantik.whatsapp.provider"].create({"name": "New", "provider_type": "fonnte"})
         self.assertEqual(provider.base_url, "https://api.fonnte.com")
         provider.provider_type = "watzap"
         self.assertEqual(provider.base_url, "https://api.watzap.id")
+        provider.base_url = "http://127.0.0.1:9/own"
+        provider.provider_type = "meta"
+        self.assertEqual(provider.base_url, "http://127.0.0.1:9/own", "what somebody entered stays")
+
+    def test_address_without_trailing_slash(self):
         provider = self._provider("fonnte", base_url=" http://127.0.0.1:9/fonnte// ")
         self.assertEqual(provider.base_url, "http://127.0.0.1:9/fonnte")
         provider.base_url = "http://127.0.0.1:9/other/"
