@@ -76,7 +76,8 @@ def comparable(record, name):
     field = record._fields[name]
     if field.type == "binary":
         return object()  # never equal: too dear to read, so a written one counts as changed
-    value = record[name]
+    # In one language for both sides of a comparison, whoever writes and whoever comes first.
+    value = record.with_context(lang=None)[name]
     if field.type in ("one2many", "many2many"):
         return tuple(value.ids)
     if field.type == "many2one":
@@ -139,10 +140,10 @@ class Base(models.AbstractModel):
         if notes.evaluating:
             return
         notes.created.setdefault(self._name, set()).update(self._ids)
-        baseline = notes.baseline.setdefault(self._name, {})
-        names = watch.names
-        for record in self.sudo() if names else ():
-            baseline[record.id] = {name: comparable(record, name) for name in names}
+        # What was noted while `create` was at work is no value that the record ever had.
+        for id_ in self._ids:
+            notes.baseline.get(self._name, {}).pop(id_, None)
+        self._notification_note_values(notes, watch.names)
         if watch.created:
             self._notification_touch(self._ids)
 

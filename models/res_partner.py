@@ -25,9 +25,10 @@ class ResPartner(models.Model):
         index="btree_not_null",
         help="The number as the providers are given it; empty when no usable number is known.",
     )
-    whatsapp_opt_in = fields.Boolean(string="WhatsApp Opt-in", tracking=True)
+    whatsapp_opt_in = fields.Boolean(string="WhatsApp Opt-in", copy=False, tracking=True)
     whatsapp_opt_in_date = fields.Datetime(
         string="WhatsApp Opt-in Date",
+        copy=False,
         compute="_compute_whatsapp_opt_in_date",
         store=True,
         readonly=False,
@@ -45,12 +46,16 @@ class ResPartner(models.Model):
         """Names of the fields that may hold the number, best first (there is no `mobile` in Odoo 19)."""
         return [name for name in ("whatsapp_number", "mobile", "phone") if name in self._fields]
 
+    def _whatsapp_region(self):
+        """Give the country code by which a national number is read (contract, section 1)."""
+        country = self.country_id or self.company_id.country_id or self.env.company.country_id
+        return country.code or FALLBACK_REGION
+
     @api.depends(lambda self: [*self._whatsapp_number_fields(), "country_id", "company_id.country_id"])
     def _compute_whatsapp_e164(self):
         names = self._whatsapp_number_fields()
         for partner in self:
-            country = partner.country_id or partner.company_id.country_id or self.env.company.country_id
-            region = country.code or FALLBACK_REGION
+            region = partner._whatsapp_region()
             numbers = (phone.to_e164(partner[name], region) for name in names if partner[name])
             partner.whatsapp_e164 = next(filter(None, numbers), False)
 
@@ -70,7 +75,9 @@ class ResPartner(models.Model):
     @api.constrains("whatsapp_number")
     def _check_whatsapp_number(self):
         for partner in self:
-            if partner.whatsapp_number and not partner.whatsapp_e164:
+            if partner.whatsapp_number and not phone.to_e164(
+                partner.whatsapp_number, partner._whatsapp_region()
+            ):
                 raise ValidationError(
                     _(
                         "“%s” is not a phone number that WhatsApp can reach. Write it as 0812…, 62812… or "

@@ -56,6 +56,11 @@ class SicantikNotificationBlacklist(models.Model):
         """Give the E.164 form of a number in any spelling, None when it is not one."""
         return phone.to_e164(number or "", self.env.company.country_id.code or FALLBACK_REGION)
 
+    @api.onchange("partner_id")
+    def _onchange_partner_id(self):
+        if self.partner_id.whatsapp_e164:
+            self.phone_number = self.partner_id.whatsapp_e164
+
     def _normalize(self, vals):
         """Return `vals` with the number as E.164.
 
@@ -118,7 +123,7 @@ class SicantikNotificationBlacklist(models.Model):
         :return: {number: (source, reason)} of those that are blacklisted
         :rtype: dict
         """
-        entries = self.search_fetch(
+        entries = self.with_context(active_test=True).search_fetch(
             [("phone_number", "in", list(set(numbers)))], ["phone_number", "source", "reason"]
         )
         return {entry.phone_number: (entry.source, entry.reason) for entry in entries}

@@ -88,6 +88,7 @@ class SicantikNotificationCampaign(models.Model):
     @api.constrains("target_model", "target_domain", "rule_id")
     def _check_target(self):
         for campaign in self:
+            campaign._check_may_read(campaign.target_model)
             if campaign.target_model not in self.env:
                 raise ValidationError(
                     _(
@@ -160,17 +161,18 @@ class SicantikNotificationCampaign(models.Model):
     def _expand(self):
         """Queue the next targets; wake the cron for the rest."""
         self.ensure_one()
+        self = self.with_company(self.company_id)
         rule = self.rule_id.sudo()
+        targets = self.env[self.target_model].sudo().with_context(active_test=True)
         domain = self._eval_domain(self.target_domain, self._domain_values())
-        targets = (
-            self.env[self.target_model]
-            .sudo()
-            .search([*domain, ("id", ">", self.last_target_id)], order="id", limit=CHUNK)
-        )
+        if "company_id" in targets._fields:
+            domain = [("company_id", "in", (self.company_id.id, False)), *domain]
+        targets = targets.search([*domain, ("id", ">", self.last_target_id)], order="id", limit=CHUNK)
         if targets:
             events = dict.fromkeys(targets.ids, Event(f"campaign:{self.id}"))
             trouble = Failure()
-            rows = rule._prepare_rows(targets, events, trouble, self.template_key)
+            before = self.queue_ids.search_count([("campaign_id", "=", self.id), ("state", "!=", "skipped")])
+            rows = rule._prepare_rows(targets, events, trouble, self.template_key, before)
             self.env["sicantik.notification.queue"]._enqueue(
                 [{**row, "campaign_id": self.id} for row in rows]
             )
@@ -199,6 +201,13 @@ class SicantikNotificationCampaign(models.Model):
         due._move(("scheduled",), "running")
         running = campaigns.search([("state", "=", "running")])
         for campaign in running.filtered(lambda one: not one.expanded):
-            campaign._expand()
+            with campaign._fence(f"campaign {campaign.id}") as failure:
+                campaign._expand()
+            if failure.error:
+                # It would fail every time, and the others with it.
+                campaign.state = "paused"
+                self.env["sicantik.notification.execution"].sudo()._note(
+                    campaign.rule_id.trigger_id, None, campaign.rule_id, failure.error
+                )
         running.filtered(lambda one: one.expanded and not one.total_pending)._move(("running",), "completed")
         return len(running)

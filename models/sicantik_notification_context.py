@@ -24,16 +24,16 @@ class SicantikNotificationContext(models.AbstractModel):
     _description = "Default Values of Template Parameters"
 
     @api.model
-    def _for_template(self, template, records):
-        """Give the function that fills the parameters of a template.
+    def _for_templates(self, templates, records):
+        """Give the function that fills the parameters of the forms of a text (the plain one, Meta's).
 
-        :param template: master template; when empty, nothing is filled
+        :param templates: master templates; when empty, nothing is filled
         :param records: the records that the messages are about, in superuser mode
         :return: function (record, partner, event) → {parameter: text}; what is not known is left out
         :rtype: callable
         """
-        names = template._parameter_names() if template else []
-        builder = self.with_context(lang=self._odoo_language(template.language)).sudo()
+        names = list(dict.fromkeys(name for one in templates for name in one._parameter_names()))
+        builder = self.with_context(lang=self._odoo_language(templates[:1].language)).sudo()
         waiting = builder._count_waiting(records) if "jumlah" in names else {}
 
         def fill(record, partner, event):

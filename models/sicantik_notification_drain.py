@@ -11,6 +11,7 @@ from odoo import _, api, fields, models
 from odoo.exceptions import ValidationError
 
 from ..providers import ACCEPTED, UNKNOWN, deliver, errors
+from .sicantik_notification_queue import ONCE
 from .sicantik_whatsapp_dispatcher import Refusal, Request
 from .transaction import committed
 
@@ -23,6 +24,8 @@ BATCH = 16
 BUDGET_SECONDS = 30
 # Longer than any batch can take; after it the claim counts as abandoned.
 LEASE = timedelta(minutes=10)
+# Seconds that a provider may make a message wait; what it asks beyond is its mistake.
+LONGEST_WAIT = 2 * 24 * 3600
 # Refusals found before anything was sent that are decisions, not failures.
 HELD_BACK = ("blacklisted", "no_number", "no_opt_in", "no_recipient")
 
@@ -51,6 +54,8 @@ class SicantikNotificationDrain(models.AbstractModel):
         :return: {"processed", "sent", "failed", "skipped"}
         :rtype: dict
         """
+        # The scheduled action has no language; the reasons that it writes are read in the office.
+        self = self.with_context(lang=self.env.company.partner_id.lang or self.env.lang)
         deadline = time.monotonic() + BUDGET_SECONDS
         totals = Counter()
         committed(self.env, lambda env: env[self._name]._rescue())
@@ -110,8 +115,22 @@ class SicantikNotificationDrain(models.AbstractModel):
             committed(self.env, lambda env: env[self._name]._release(token))
             raise
         results = list(deliver(jobs, workers=BATCH)) if jobs else []
-        if results:
-            counts += committed(self.env, lambda env: env[self._name]._settle(token, results))
+        return counts + self._settle_committed(token, results)
+
+    def _settle_committed(self, token, results):
+        """Write results in one transaction; if one of them cannot be written, each in its own.
+
+        A result that cannot be written leaves its row under the claim, and so to the rescue.
+        """
+        try:
+            return committed(self.env, lambda env: env[self._name]._settle(token, results))
+        except Exception:
+            if len(results) <= 1:
+                _logger.exception("Notification queue: a result could not be written")
+                return Counter()
+        counts = Counter()
+        for result in results:
+            counts += self._settle_committed(token, [result])
         return counts
 
     # === CLAIM ===#
@@ -134,7 +153,8 @@ class SicantikNotificationDrain(models.AbstractModel):
                  WHERE state = 'pending'
                    AND {which}
                    AND (campaign_id IS NULL OR campaign_id NOT IN (
-                           SELECT id FROM sicantik_notification_campaign WHERE state = 'paused'))
+                           SELECT id FROM sicantik_notification_campaign
+                            WHERE state IN ('paused', 'cancelled')))
               ORDER BY priority DESC, scheduled_date, id
                  LIMIT %(limit)s
                    FOR UPDATE SKIP LOCKED
@@ -184,7 +204,7 @@ class SicantikNotificationDrain(models.AbstractModel):
         :return: jobs for `providers.deliver`, Counter of the states of settled rows
         :rtype: tuple
         """
-        rows = self.env["sicantik.notification.queue"].browse(ids)
+        rows = self._still_ours(token, ids)
         plans = self._refusals(rows)
         requests = []
         for row in rows.filtered(lambda row: row.id not in plans):
@@ -197,6 +217,21 @@ class SicantikNotificationDrain(models.AbstractModel):
         self._mark_providers(token, jobs)
         refused = [(id_, plan) for id_, plan in plans.items() if isinstance(plan, Refusal)]
         return jobs, self._settle(token, refused)
+
+    def _still_ours(self, token, ids):
+        """Give the claimed rows whose claim holds, with a new lease: from here on they may leave."""
+        now = fields.Datetime.now()
+        self.env.cr.execute(
+            """
+            UPDATE sicantik_notification_queue
+               SET lease_until = %s
+             WHERE id = ANY(%s) AND state = 'processing' AND lease_token = %s AND lease_until > %s
+         RETURNING id
+            """,
+            [now + LEASE, list(ids), token, now],
+        )
+        ours = {id_ for (id_,) in self.env.cr.fetchall()}
+        return self.env["sicantik.notification.queue"].browse(id_ for id_ in ids if id_ in ours)
 
     def _request(self, row):
         return Request(
@@ -273,9 +308,18 @@ class SicantikNotificationDrain(models.AbstractModel):
             for row, (_id, result) in zip(rows, results, strict=True)
             for log in self._prepare_logs(row, result)
         ]
+        self._forget_deleted_providers(settled + logs)
         self._write_settled(token, settled)
         self.env["sicantik.notification.log"]._record(logs)
         return Counter(values["state"] for values in settled)
+
+    def _forget_deleted_providers(self, vals_list):
+        """Drop references to providers that were deleted while their messages were under way."""
+        ids = {vals["provider_id"] for vals in vals_list if vals.get("provider_id")}
+        known = set(self.env["sicantik.whatsapp.provider"].browse(ids).exists().ids)
+        for vals in vals_list:
+            if vals.get("provider_id") not in known:
+                vals["provider_id"] = None
 
     def _write_settled(self, token, settled):
         self.env.cr.execute(
@@ -294,6 +338,9 @@ class SicantikNotificationDrain(models.AbstractModel):
                    scheduled_date = COALESCE(s.next_retry_date, q.scheduled_date),
                    attempt_count = s.attempt_count,
                    processing_time_ms = s.processing_time_ms,
+                   event_key = CASE WHEN s.state IN ('failed', 'skipped', 'cancelled')
+                                         AND position(%s in q.event_key) > 0
+                                    THEN q.event_key || ':' || q.id ELSE q.event_key END,
                    lease_token = NULL,
                    lease_until = NULL,
                    write_date = now() at time zone 'UTC'
@@ -303,7 +350,8 @@ class SicantikNotificationDrain(models.AbstractModel):
                    next_retry_date timestamp, attempt_count integer, processing_time_ms integer)
              WHERE q.id = s.id AND q.state = 'processing' AND q.lease_token = %s
             """,
-            [json.dumps(settled, default=str), token],
+            [ONCE, json.dumps(settled, default=str), token],
+            log_exceptions=False,  # the server would log the rows
         )
         self.env["sicantik.notification.queue"].invalidate_model()
         self.env["sicantik.notification.queue"]._forget_counters()
@@ -349,7 +397,9 @@ class SicantikNotificationDrain(models.AbstractModel):
     def _retry_or_fail(self, row, retry, retry_after=None):
         if not retry or row.retry_count >= row.max_retries:
             return {"state": "failed"}
-        wait = max((row.rule_id.retry_delay if row.rule_id else 5) * 60, retry_after or 0)
+        if row.campaign_id.state == "cancelled":
+            return {"state": "cancelled"}
+        wait = max((row.rule_id.retry_delay if row.rule_id else 5) * 60, min(retry_after or 0, LONGEST_WAIT))
         return {
             "state": "pending",
             "retry_count": row.retry_count + 1,
@@ -372,7 +422,8 @@ class SicantikNotificationDrain(models.AbstractModel):
     def _rescue(self):
         """Settle rows whose claim has run out: their worker has died.
 
-        Rows without a provider were never handed to one and go back. The others may have left: the provider's
+        Rows without a type of provider were never handed to one and go back (the provider itself may have
+        been deleted since). The others may have left: the provider's
         `on_interrupted` says whether they are sent again or wait, as `interrupted`, for a person to decide.
         """
         now = fields.Datetime.now()
@@ -380,7 +431,7 @@ class SicantikNotificationDrain(models.AbstractModel):
             """
             UPDATE sicantik_notification_queue
                SET state = 'pending', lease_token = NULL, lease_until = NULL
-             WHERE state = 'processing' AND lease_until < %s AND provider_id IS NULL
+             WHERE state = 'processing' AND lease_until < %s AND provider_type IS NULL
             """,
             [now],
         )
@@ -411,7 +462,7 @@ class SicantikNotificationDrain(models.AbstractModel):
         settled, logs = [], []
         for row in rows:
             result = {
-                "provider_id": row.provider_id.id,
+                "provider_id": row.provider_id.id or None,
                 "provider_type": row.provider_type,
                 "error_class": errors.INTERRUPTED,
                 "error_message": message,

@@ -1,6 +1,7 @@
 import ast
 import logging
 import time
+import traceback
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,6 +15,8 @@ from odoo.exceptions import ValidationError
 from odoo.tools import safe_eval as safe
 from odoo.tools.safe_eval import safe_eval
 
+from ..compat import check_access
+
 _logger = logging.getLogger(__name__)
 
 # The server repeats the whole transaction after these; nothing may swallow them.
@@ -22,6 +25,36 @@ CONCURRENCY_ERRORS = (
     errorcodes.DEADLOCK_DETECTED,
     errorcodes.LOCK_NOT_AVAILABLE,
 )
+# What a domain may be made of. `safe_eval` alone is for administrators: it lets `str.format` and the
+# attributes of functions through, and by these everything in the process can be reached.
+DOMAIN_NODES = (
+    ast.Expression,
+    ast.List,
+    ast.Tuple,
+    ast.Dict,
+    ast.Constant,
+    ast.Name,
+    ast.Attribute,
+    ast.Subscript,
+    ast.Call,
+    ast.keyword,
+    ast.BinOp,
+    ast.UnaryOp,
+    ast.BoolOp,
+    ast.Compare,
+    ast.IfExp,
+    ast.expr_context,
+    ast.operator,
+    ast.unaryop,
+    ast.boolop,
+    ast.cmpop,
+)
+# Attributes of dates and times, which are all that a domain has to do with.
+DOMAIN_ATTRIBUTES = {
+    *("now", "today", "utcnow", "combine", "date", "time", "replace", "strftime", "isoformat", "weekday"),
+    *("isoweekday", "year", "month", "day", "hour", "minute", "second", "days", "total_seconds", "get"),
+    *("min", "max"),
+}
 # Names that differ from record to record: a domain that uses one of them is evaluated for each.
 PER_RECORD_NAMES = {"record_id", "old_state", "new_state", "changed"}
 
@@ -99,10 +132,27 @@ class SicantikNotificationEvaluation(models.AbstractModel):
         :rtype: list
         :raise ValueError: it is not a domain
         """
-        domain = safe_eval((text or "[]").strip(), dict(values))
+        text = (text or "[]").strip()
+        self._check_domain_text(text)
+        domain = safe_eval(text, dict(values))
         if not isinstance(domain, list | tuple):
-            raise ValueError(_("“%s” is not a domain: a list of conditions is needed.", text))
+            raise ValueError(_("it is not a domain: a list of conditions is needed."))
         return list(domain)
+
+    @api.model
+    def _check_domain_text(self, text):
+        """Let through what dates, numbers and texts are compared with, and nothing else.
+
+        :raise ValueError: the expression has something that no domain needs
+        :raise SyntaxError: it is no expression
+        """
+        for node in ast.walk(ast.parse(text, mode="eval")):
+            if not isinstance(node, DOMAIN_NODES):
+                raise ValueError(_("“%s” cannot be used in a domain.", ast.unparse(node)))
+            if isinstance(node, ast.Attribute) and node.attr not in DOMAIN_ATTRIBUTES:
+                raise ValueError(_("“%s” cannot be used in a domain.", ast.unparse(node)))
+            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow | ast.LShift):
+                raise ValueError(_("“%s” cannot be used in a domain.", ast.unparse(node)))
 
     @api.model
     def _names_in(self, text):
@@ -157,7 +207,9 @@ class SicantikNotificationEvaluation(models.AbstractModel):
             if model_name in self.env:
                 self.env.flush_all()
                 with self.env.cr.savepoint(flush=False):
-                    self.env[model_name].sudo().search(domain, limit=1)
+                    # As the one who writes it: it is evaluated in superuser mode later, and must not tell of
+                    # fields and records that its author may not see.
+                    self.env[model_name].search(domain, limit=1)
         except Exception as error:
             raise ValidationError(
                 _(
@@ -167,6 +219,15 @@ class SicantikNotificationEvaluation(models.AbstractModel):
                     error=error,
                 )
             ) from error
+
+    @api.model
+    def _check_may_read(self, model_name):
+        """Refuse who hangs messages on a model that they may not read: messages may show what records hold.
+
+        :raise AccessError: the user may not read the model
+        """
+        if not self.env.su and model_name in self.env:
+            check_access(self.env[model_name], "read")
 
     # === PYTHON ===#
 
@@ -219,7 +280,7 @@ class SicantikNotificationEvaluation(models.AbstractModel):
                 raise
             self.env.clear()
             failure.error = self._sentence(error)
-            _logger.exception("Notification: %s failed", subject)
+            self._log_failure(error, "Notification: %s failed", subject)
 
     @contextmanager
     def _each(self, record, trouble):
@@ -237,12 +298,27 @@ class SicantikNotificationEvaluation(models.AbstractModel):
                 raise error.__cause__ from error
             if not trouble.error:
                 trouble.error = f"{record}: {self._sentence(error)}"
-                _logger.exception("Notification: %s failed for %s", self, record)
+                self._log_failure(error, "Notification: %s failed for %s", self, record)
+
+    @api.model
+    def _log_failure(self, error, message, *args):
+        """Log a traceback; of a database error without its text, which quotes rows, numbers and names."""
+        if isinstance(error, psycopg2.Error):
+            trace = "".join(traceback.format_tb(error.__traceback__))
+            _logger.error(message + ": %s\nTraceback:\n%s", *args, self._plain_text(error), trace)
+        else:
+            _logger.error(message, *args, exc_info=error)
+
+    @api.model
+    def _plain_text(self, error):
+        if isinstance(error, psycopg2.Error):
+            return (error.diag and error.diag.message_primary) or type(error).__name__
+        return str(error)
 
     @api.model
     def _sentence(self, error):
         """Say an exception in one line, with the time; people read it on the trigger or the rule."""
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = " ".join(self._plain_text(error).split()) or type(error).__name__
         return (
             f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())} UTC: {type(error).__name__}: {text[:500]}"
         )

@@ -30,6 +30,8 @@ class SicantikNotificationLog(models.Model):
     res_model = fields.Char(string="Model")
     res_id = fields.Many2oneReference(string="Record", model_field="res_model")
     template_key = fields.Char()
+    # Of rules that tell once; the memory of it outlives the queue row.
+    event_key = fields.Char(index="btree_not_null", readonly=True)
     context_values = fields.Text()
     state = fields.Selection(
         [("sent", "Sent"), ("failed", "Failed"), ("skipped", "Skipped")], string="Status", required=True
@@ -64,18 +66,17 @@ class SicantikNotificationLog(models.Model):
         """Write log rows in a transaction of their own: a message that left did so, whatever becomes of the
         caller's.
 
-        A recipient whom only the caller's transaction knows is left out; the number stays.
+        What only the caller's transaction knows (a recipient just created) is left out; the number stays.
         """
 
         def work(env):
-            partners = env["res.partner"].browse([vals["partner_id"] for vals in vals_list]).exists()
-            known = set(partners.ids)
-            env[self._name]._record(
-                [
-                    {**vals, "partner_id": vals["partner_id"] in known and vals["partner_id"]}
-                    for vals in vals_list
-                ]
-            )
+            rows = [dict(vals) for vals in vals_list]
+            for name in ("partner_id", "provider_id", "company_id"):
+                ids = {row[name] for row in rows if row.get(name)}
+                known = set(env[self._fields[name].comodel_name].browse(ids).exists().ids)
+                for row in rows:
+                    row[name] = row.get(name) in known and row[name]
+            env[self._name]._record(rows)
 
         committed(self.env, work)
 

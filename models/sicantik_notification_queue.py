@@ -8,6 +8,8 @@ from ..providers import errors
 
 CRON = "sicantik_notification_automation.ir_cron_process_queue"
 
+# Part of the event keys of rules with the policy `once`; such a key is given back by who was not told.
+ONCE = ":once:"
 PROVIDER_TYPES = [
     ("meta", "Meta WhatsApp"),
     ("fonnte", "Fonnte"),
@@ -227,7 +229,23 @@ class SicantikNotificationQueue(models.Model):
         return rows
 
     def write(self, vals):
-        return super().write(self._with_json(vals))
+        vals = self._with_json(vals)
+        if vals.get("phone"):
+            vals = {**vals, "phone": self._checked_phone(vals["phone"])}
+        elif vals.get("partner_id"):
+            vals = {**vals, "phone": self.env["res.partner"].browse(vals["partner_id"]).whatsapp_e164}
+        return super().write(vals)
+
+    @api.model
+    def _checked_phone(self, number):
+        """Give a number as E.164.
+
+        :raise ValidationError: it is no phone number
+        """
+        phone = self.env["sicantik.notification.blacklist"]._to_e164(number)
+        if not phone:
+            raise ValidationError(_("“%s” is not a phone number. Write it as 0812… or +62 812….", number))
+        return phone
 
     @api.model
     def _with_json(self, vals):
@@ -248,12 +266,7 @@ class SicantikNotificationQueue(models.Model):
             vals.setdefault("template_key", rule.template_key)
             vals.setdefault("max_retries", rule.max_retries)
         if vals.get("phone"):
-            phone = self.env["sicantik.notification.blacklist"]._to_e164(vals["phone"])
-            if not phone:
-                raise ValidationError(
-                    _("“%s” is not a phone number. Write it as 0812… or +62 812….", vals["phone"])
-                )
-            vals["phone"] = phone
+            vals["phone"] = self._checked_phone(vals["phone"])
         elif partner:
             vals["phone"] = partner.whatsapp_e164
         vals.setdefault("company_id", (partner.company_id or self.env.company).id)
@@ -279,6 +292,7 @@ class SicantikNotificationQueue(models.Model):
         """
         if not rows:
             return {}
+        rows = self._without_told(rows)
         columns = ", ".join(COLUMNS)
         types = ", ".join(f"{name} {sql_type}" for name, sql_type in COLUMNS.items())
         data = json.dumps(
@@ -312,6 +326,22 @@ class SicantikNotificationQueue(models.Model):
         if any(row["state"] == "pending" and row["scheduled_date"] <= now for row in new):
             self._wake_cron()
         return made
+
+    @api.model
+    def _without_told(self, rows):
+        """Leave out what a rule with the policy `once` has told already, also when its queue row is
+        deleted.
+        """
+        keys = [row["event_key"] for row in rows if ONCE in row["event_key"]]
+        if not keys:
+            return rows
+        told = (
+            self.env["sicantik.notification.log"]
+            .sudo()
+            ._read_group([("event_key", "in", keys), ("state", "=", "sent")], ["event_key"])
+        )
+        told = {key for (key,) in told}
+        return [row for row in rows if row["event_key"] not in told]
 
     @api.model
     def _forget_counters(self):
@@ -371,11 +401,25 @@ class SicantikNotificationQueue(models.Model):
         self._check_may_run()
         rows = self.filtered(lambda row: row.state == "pending")
         if not rows:
-            raise UserError(_("Only pending messages can be sent. Use “Retry” for those that failed."))
+            return self._tell_states()
         self.env.flush_all()
         self.env["sicantik.notification.drain"].sudo()._process(rows.ids)
         self.invalidate_recordset()
         return True
+
+    def _tell_states(self):
+        """Say how messages stand that a button found done already: the scheduled action was quicker."""
+        labels = dict(self._fields["state"]._description_selection(self.env))
+        return {
+            "type": "ir.actions.client",
+            "tag": "display_notification",
+            "params": {
+                "type": "warning",
+                "title": _("Nothing to send"),
+                "message": "\n".join(f"{row.name}: {labels[row.state]}" for row in self),
+                "next": {"type": "ir.actions.client", "tag": "soft_reload"},
+            },
+        }
 
     def action_retry(self):
         """Put failed and skipped messages back into the queue, with all their attempts before them."""
@@ -384,7 +428,9 @@ class SicantikNotificationQueue(models.Model):
         if not rows:
             raise UserError(_("Only failed and skipped messages can be tried again."))
         for row in rows:
-            row.phone = row.phone or row.partner_id.whatsapp_e164
+            if not row.phone and row.partner_id.whatsapp_e164:
+                row.phone = row.partner_id.whatsapp_e164
+        rows._take_keys_again()
         rows.write(
             {
                 "state": "pending",
@@ -399,6 +445,20 @@ class SicantikNotificationQueue(models.Model):
         rows._wake_cron()
         return True
 
+    def _take_keys_again(self):
+        """Make rows that are tried again count as the message that is sent once; one that another row sends
+        stays.
+
+        :raise UserError: another row has been made for the same record and recipient
+        """
+        for row in self:
+            given_back = f":{row.id}"
+            if ONCE in (row.event_key or "") and row.event_key.endswith(given_back):
+                key = row.event_key.removesuffix(given_back)
+                if self.search_count([("event_key", "=", key)], limit=1):
+                    raise UserError(_("“%s” is in the queue a second time: retry that message.", row.name))
+                row.event_key = key
+
     def action_cancel(self):
         """Cancel what has not left yet."""
         self._check_may_run()
@@ -407,6 +467,8 @@ class SicantikNotificationQueue(models.Model):
             raise UserError(_("Only pending messages can be cancelled."))
         reason = _("Cancelled by %s", self.env.user.name)
         rows.write({"state": "cancelled", "error_class": "cancelled", "error_message": reason})
+        for row in rows.filtered(lambda row: ONCE in (row.event_key or "")):
+            row.event_key = f"{row.event_key}:{row.id}"
         self.env["sicantik.notification.log"]._record(
             [self._prepare_skip_log({**row._log_values(), "id": row.id}) for row in rows]
         )
@@ -416,6 +478,7 @@ class SicantikNotificationQueue(models.Model):
         self.ensure_one()
         return {
             **{name: self[name].id for name in ("rule_id", "campaign_id", "partner_id", "company_id")},
+            "event_key": self.event_key if ONCE in (self.event_key or "") else False,
             **{
                 name: self[name]
                 for name in (

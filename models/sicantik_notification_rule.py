@@ -6,6 +6,7 @@ from odoo.exceptions import AccessError, ValidationError
 
 from ..compat import group_users, run_code
 from .sicantik_notification_evaluation import Failure
+from .sicantik_notification_queue import ONCE
 from .sicantik_whatsapp_template_master import META_PREFIX
 
 GROUP = "sicantik_notification_automation.%s"
@@ -170,11 +171,17 @@ class SicantikNotificationRule(models.Model):
 
     # === CONSTRAINTS ===#
 
-    @api.constrains("condition_domain", "recipient_domain", "trigger_id")
+    @api.constrains("condition_domain", "recipient_domain", "recipient_type", "trigger_id")
     def _check_domains(self):
         for rule in self:
             rule._check_domain(rule.condition_domain, rule.model_name, _("The condition"))
-            rule._check_domain(rule.recipient_domain, "res.partner", _("The domain of the recipients"))
+            if rule.recipient_type == "custom":
+                rule._check_domain(rule.recipient_domain, "res.partner", _("The domain of the recipients"))
+
+    @api.constrains("trigger_id")
+    def _check_model_readable(self):
+        for rule in self:
+            rule._check_may_read(rule.model_name)
 
     @api.constrains("recipient_type", "recipient_field", "trigger_id")
     def _check_recipient_field(self):
@@ -307,13 +314,14 @@ class SicantikNotificationRule(models.Model):
             return bool(self._eval_python(code, values))
         return False
 
-    def _prepare_rows(self, records, events, trouble, template_key=None):
+    def _prepare_rows(self, records, events, trouble, template_key=None, batch_offset=0):
         """Give the values of the queue rows: one per record and number.
 
         :param records: recordset in superuser mode
         :param dict events: {record id: Event}
         :param Failure trouble: told of records that had to be left out
         :param str template_key: instead of the rule's
+        :param int batch_offset: how many messages went before, of which the batches are made too
         :rtype: list[dict]
         """
         template_key = template_key or self.template_key
@@ -328,7 +336,7 @@ class SicantikNotificationRule(models.Model):
         rows = self._without_repeats(rows)
         self._hold_back(rows)
         self._set_event_keys(rows, events)
-        self._set_schedule(rows)
+        self._set_schedule(rows, batch_offset)
         return rows
 
     def _prepare_record_rows(self, record, recipients, event, template_key, context_of):
@@ -386,9 +394,10 @@ class SicantikNotificationRule(models.Model):
             if self.repeat_policy == "once" and row["state"] == "pending":
                 record = self.env[row["res_model"]].browse(row["res_id"])
                 date = record.sudo().expiry_date if "expiry_date" in record._fields else ""
-                what = f"once:{date or ''}"
-            # A number that two recipients share is one recipient.
-            who = row.get("phone") or row.get("partner_id") or "nobody"
+                what = f"{ONCE[1:]}{date or ''}"
+                who = row["partner_id"]  # whatever number they have next year
+            else:
+                who = row.get("phone") or row.get("partner_id") or "nobody"
             key = (self.id, row["template_key"] or "", f"{row['res_model']},{row['res_id']}", who, what)
             row["event_key"] = ":".join(map(str, key))
 
@@ -441,16 +450,25 @@ class SicantikNotificationRule(models.Model):
         return {record.id: self._applicant_of(record) for record in records}
 
     def _recipients_staff(self, records, events):
-        group = self.staff_group_id or self.env.ref(GROUP % "group_staff")
-        partners = group_users(group.sudo()).partner_id
-        return dict.fromkeys(records.ids, partners)
+        return self._members(self.staff_group_id or self.env.ref(GROUP % "group_staff"), records)
 
     def _recipients_official(self, records, events):
-        group = self.official_group_id or self.env.ref(GROUP % "group_official")
-        partners = group_users(group.sudo()).partner_id
+        members = self._members(self.official_group_id or self.env.ref(GROUP % "group_official"), records)
         if self.official_group_id or "approver_id" not in records._fields:
-            return dict.fromkeys(records.ids, partners)
-        return {record.id: record.approver_id.partner_id or partners for record in records}
+            return members
+        return {record.id: record.approver_id.partner_id or members[record.id] for record in records}
+
+    @api.model
+    def _members(self, group, records):
+        """Give, for each record, the members of a group who belong to the record's company."""
+        users = group_users(group.sudo()).filtered("active")
+        if "company_id" not in records._fields:
+            return dict.fromkeys(records.ids, users.partner_id)
+        by_company = {
+            company: users.filtered(lambda user, of=company: not of or of in user.company_ids).partner_id
+            for company in {record.company_id for record in records}
+        }
+        return {record.id: by_company[record.company_id] for record in records}
 
     def _recipients_custom(self, records, events):
         """Evaluate the domain once for all records, or for each when it speaks of the record."""
@@ -480,8 +498,8 @@ class SicantikNotificationRule(models.Model):
 
         :return: function (record, partner, event) → dict of texts
         """
-        template = self._template_for(template_key)
-        defaults = self.env["sicantik.notification.context"]._for_template(template, records)
+        templates = self._templates_for(template_key)
+        defaults = self.env["sicantik.notification.context"]._for_templates(templates, records)
         code = (self.context_preparation_code or "").strip()
 
         def context_of(record, partner, event):
@@ -499,12 +517,14 @@ class SicantikNotificationRule(models.Model):
         return context_of
 
     @api.model
-    def _template_for(self, template_key):
-        """Find the template whose parameters have to be filled: the plain one, else its Meta variant."""
-        templates = self.env["sicantik.whatsapp.template.master"].sudo()._by_key([template_key])
+    def _templates_for(self, template_key):
+        """Find the templates whose parameters have to be filled: the plain one and its Meta variant."""
         plain = (template_key or "").removeprefix(META_PREFIX)
-        found = (templates.get(key) for key in (template_key, plain, META_PREFIX + plain))
-        return next(filter(None, found), self.env["sicantik.whatsapp.template.master"])
+        found = self.env["sicantik.whatsapp.template.master"].sudo()._by_key([template_key])
+        templates = self.env["sicantik.whatsapp.template.master"].sudo()
+        for key in (plain, META_PREFIX + plain):
+            templates |= found.get(key, templates.browse())
+        return templates
 
     # === WHETHER AND WHEN ===#
 
@@ -561,14 +581,15 @@ class SicantikNotificationRule(models.Model):
         source, _reason = entry
         return self.respect_blacklist or source == "opt_out"
 
-    def _set_schedule(self, rows):
+    def _set_schedule(self, rows, batch_offset=0):
         """Write into the rows when they may leave (seed 2, section 4.2, tab “Penjadwalan”)."""
         now = fields.Datetime.now()
         delay = timedelta(minutes=self.scheduled_delay if self.schedule_type == "scheduled" else 0)
         for row in rows:
             row["scheduled_date"] = now + delay
         if self.schedule_type == "batch":
-            for position, row in enumerate(row for row in rows if row["state"] == "pending"):
+            pending = (row for row in rows if row["state"] == "pending")
+            for position, row in enumerate(pending, batch_offset):
                 row["scheduled_date"] = now + timedelta(
                     minutes=position // self.batch_size * self.batch_interval
                 )

@@ -139,10 +139,8 @@ class SicantikNotificationTrigger(models.Model):
 
     @api.constrains("model_id")
     def _check_model_readable(self):
-        """Messages may show what a record holds: whoever chooses the model must be allowed to read it."""
-        if not self.env.su:
-            for trigger in self.filtered(lambda trigger: trigger.model_name in self.env):
-                check_access(self.env[trigger.model_name], "read")
+        for trigger in self:
+            trigger._check_may_read(trigger.model_name)
 
     @api.constrains("model_id", "trigger_type", "state_field", "field_to_watch")
     def _check_watched(self):
@@ -177,6 +175,25 @@ class SicantikNotificationTrigger(models.Model):
                     field=name,
                 )
             )
+
+    @api.constrains("model_id", "trigger_type", "state_field", "state_from", "state_to")
+    def _check_states(self):
+        """Refuse a status that a selection does not have: the trigger would never fire."""
+        for trigger in self.filtered(lambda trigger: trigger.trigger_type == "on_state_change"):
+            field = self.env[trigger.model_name]._fields.get(trigger.state_field or "")
+            if field is None or field.type != "selection":
+                continue
+            known = field.get_values(self.env)
+            written = f"{trigger.state_from or ''},{trigger.state_to or ''}".split(",")
+            unknown = [state.strip() for state in written if state.strip() and state.strip() not in known]
+            if unknown:
+                raise ValidationError(
+                    _(
+                        "There is no status “%(unknown)s”. Write one of: %(known)s.",
+                        unknown=", ".join(unknown),
+                        known=", ".join(known),
+                    )
+                )
 
     @api.constrains("condition_domain", "model_id")
     def _check_condition_domain(self):
@@ -248,7 +265,9 @@ class SicantikNotificationTrigger(models.Model):
     def _watches(self):
         """Give what capture needs to know: {model name: Watch} over all active triggers."""
         watched = {}
-        for trigger in self.sudo().search([("trigger_type", "in", CHANGE_TYPES)]):
+        for trigger in (
+            self.sudo().with_context(active_test=True).search([("trigger_type", "in", CHANGE_TYPES)])
+        ):
             if trigger.model_name not in self.env:
                 continue
             wants = watched.setdefault(trigger.model_name, {"sources": set(), "names": set(), "types": set()})
@@ -421,12 +440,12 @@ class SicantikNotificationTrigger(models.Model):
             self.sudo()
             .with_context(active_test=False)
             .search([("code", "=", code)])
-            .with_env(self.sudo().env)
+            .with_env(self.sudo().with_context(active_test=True).env)
         )
         reason = trigger._why_not(code, records, types, event)
         if reason:
             return trigger._result(reason=reason)
-        records = records.sudo()
+        records = records.sudo().with_context(active_test=True)
         with trigger._fence(f"trigger {trigger.code}") as failure:
             return trigger._fire(records, dict.fromkeys(records.ids, event))[0]
         self.env["sicantik.notification.execution"].sudo()._note(trigger, error=failure.error)

@@ -39,7 +39,7 @@ class SicantikPermit(models.Model):
         PERMIT_STATES, string="Status", required=True, default="draft", copy=False, tracking=True
     )
     # The seeds speak of `state` and of `status`; both are this one value.
-    status = fields.Selection(related="state", string="Permit Status", readonly=False)
+    status = fields.Selection(related="state", string="Permit Status", readonly=False, tracking=False)
     issue_date = fields.Date(copy=False)
     expiry_date = fields.Date(copy=False, index="btree_not_null")
     days_until_expiry = fields.Integer(

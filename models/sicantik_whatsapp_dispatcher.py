@@ -235,15 +235,16 @@ class SicantikWhatsappDispatcher(models.AbstractModel):
         providers = (
             self.env["sicantik.whatsapp.provider"]
             .sudo()
+            .with_context(active_test=True)
             .search([("credential_state", "=", "configured"), ("provider_type", "in", list(PROVIDERS))])
         )
-        default_id = int(self.env["ir.config_parameter"].sudo().get_param(DEFAULT_PROVIDER) or 0)
+        default_id = self.env["ir.config_parameter"].sudo().get_param(DEFAULT_PROVIDER) or ""
 
         def rank(provider):
             tie = TIE_ORDER.index(provider.provider_type) if provider.provider_type in TIE_ORDER else -1
             return (
                 provider.provider_type != "meta",
-                provider.id != default_id,
+                str(provider.id) != default_id,
                 provider.sequence,
                 tie,
                 provider.id,
@@ -262,12 +263,20 @@ class SicantikWhatsappDispatcher(models.AbstractModel):
         mine = providers.filtered(lambda one: one.company_id.id in (False, request.company_id))
         metas = mine.filtered(lambda one: one.provider_type == "meta")
         why_not_meta = self._why_not_meta(request, templates)
-        messages = {}
+        forms = {}
         if metas and not why_not_meta:
-            messages["meta"] = self._message(request, self._meta_template(request.template_key, templates))
+            forms["meta"] = self._meta_template(request.template_key, templates)
         plain = self._plain_template(request.template_key, templates)
-        if is_text or plain:
-            messages["plain"] = self._message(request, plain)
+        if (is_text or plain) and mine - metas:
+            forms["plain"] = plain
+        messages, missing = {}, None
+        for form, template in forms.items():
+            try:
+                messages[form] = self._message(request, template)
+            except MissingParameter as error:
+                missing = missing or error
+        if missing and not messages:
+            raise missing
         routes = []
         for one in mine:
             message = messages.get("meta" if one.provider_type == "meta" else "plain")

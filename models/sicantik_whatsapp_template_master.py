@@ -89,6 +89,18 @@ class SicantikWhatsappTemplateMaster(models.Model):
                     )
                 )
 
+    @api.constrains("body_preview")
+    def _check_body_preview(self):
+        for template in self:
+            left = re.sub(r"\{\{\s*\w+\s*\}\}", "", template.body_preview or "")
+            if "{{" in left or "}}" in left:
+                raise ValidationError(
+                    _(
+                        "The text of “%s” has an incomplete placeholder. Write it as {{partner_name}}.",
+                        template.template_key,
+                    )
+                )
+
     @api.model_create_multi
     def create(self, vals_list):
         return super().create([self._usable_at_meta(self._prepare_vals(vals)) for vals in vals_list])
@@ -155,5 +167,5 @@ class SicantikWhatsappTemplateMaster(models.Model):
         wanted = {key for key in keys if key} | plain | {META_PREFIX + key for key in plain}
         return {
             template.template_key: template
-            for template in self.search([("template_key", "in", list(wanted))])
+            for template in self.with_context(active_test=True).search([("template_key", "in", list(wanted))])
         }

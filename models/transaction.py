@@ -37,13 +37,14 @@ def committed(env, work):
         times, since cursors are REPEATABLE READ and parallel drains collide now and then
     :return: what `work` returns; records must not leave it
     """
+    context = {key: value for key, value in env.context.items() if key != "active_test"}
     if shares_cursor(env):
         with env.cr.savepoint():
-            return work(env(user=SUPERUSER_ID, su=True))
+            return work(env(user=SUPERUSER_ID, su=True, context=context))
     for attempt in range(1, TRIES + 1):
         try:
             with env.registry.cursor() as cr:
-                return work(api.Environment(cr, SUPERUSER_ID, dict(env.context)))
+                return work(api.Environment(cr, SUPERUSER_ID, context))
         except psycopg2.Error as error:
             if error.pgcode not in CONCURRENCY_ERRORS or attempt == TRIES:
                 raise

@@ -159,7 +159,7 @@ class Provider(ABC):
         failure = self._read_failure(answer.body, message)
         if message_id is not None:
             if failure is None and 200 <= answer.status < 300:
-                return Attempt(ACCEPTED, message_id=message_id)
+                return Attempt(ACCEPTED, message_id=_storable(message_id))
             said = "the answer says both success and failure"
             return self._attempt(f"http_{answer.status}", said, errors.NO_CERTAINTY, message)
         verdict = self._verdict(failure, answer)
@@ -212,7 +212,7 @@ class Provider(ABC):
 
     def _clean(self, said: str, message: Message | None = None) -> str:
         """Return a service's words on one line, cut, without our secrets and the recipient's number."""
-        said = " ".join(said[:_MAX_READ].split())
+        said = " ".join(_storable(said[:_MAX_READ]).split())
         for secret in (self.token, *self._more_secrets()):
             if secret:
                 said = said.replace(secret, "***")
@@ -248,6 +248,11 @@ def as_bool(value: object) -> bool | None:
     if isinstance(value, str):
         return {"true": True, "false": False}.get(value.strip().lower())
     return value if isinstance(value, bool) else None
+
+
+def _storable(text: str) -> str:
+    """Return ``text`` without what a database refuses: NUL and lone surrogates."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
 def _refusal(code: str, text: str, verdict: Verdict, retry_after: float | None = None) -> Attempt:

@@ -2,6 +2,7 @@ from . import test_capture
 from . import test_concurrency
 from . import test_data
 from . import test_dispatcher
+from . import test_fences
 from . import test_i18n
 from . import test_models
 from . import test_queue

@@ -10,7 +10,9 @@ class SicantikNotificationTestWizard(models.TransientModel):
     _description = "Test Send"
 
     rule_id = fields.Many2one("sicantik.notification.rule")
-    partner_id = fields.Many2one("res.partner", string="Recipient", required=True)
+    partner_id = fields.Many2one(
+        "res.partner", string="Recipient", required=True, default=lambda self: self.env.user.partner_id
+    )
     template_key = fields.Char(
         compute="_compute_template_key", store=True, readonly=False, required=True, precompute=True
     )
@@ -31,8 +33,8 @@ class SicantikNotificationTestWizard(models.TransientModel):
         brackets.
         """
         for wizard in self:
-            template = self.env["sicantik.notification.rule"]._template_for(wizard.template_key)
-            names = template._parameter_names() if template else []
+            templates = self.env["sicantik.notification.rule"]._templates_for(wizard.template_key)
+            names = [name for template in templates for name in template._parameter_names()]
             values = {name: f"[{name}]" for name in names}
             if "partner_name" in values and wizard.partner_id:
                 values["partner_name"] = wizard.partner_id.name
