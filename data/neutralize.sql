@@ -3,6 +3,7 @@ UPDATE sicantik_whatsapp_provider
    SET active = false,
        credential_state = 'draft',
        api_token = NULL,
+       sender_id = NULL,
        app_secret = NULL,
        verify_token = NULL,
        webhook_token = NULL;

@@ -42,6 +42,7 @@ TEMPLATES = {
     "approval_required": "nama_pejabat jenis_izin nama_pemohon permit_number approval_link",
     "status_update": "pendaftaran_id status_lama status_baru timestamp detail_link",
     "reminder": "jumlah jenis_izin nama_pemohon waktu_pending link_dashboard",
+    "selesai_diproses": "partner_name permit_number",
     "permit_expiry_warning": (
         "partner_name permit_type permit_number expiry_date remaining_days renewal_link contact_dpmptsp"
     ),
@@ -246,7 +247,7 @@ class TestShippedData(TransactionCase):
         for key, parameters in TEMPLATES.items():
             with self.subTest(key):
                 self.assertEqual(json.loads(templates[key].parameter_list), parameters.split())
-        self.assertLessEqual({"permit_reminder", "renewal_approved", "selesai_diproses"}, set(templates))
+        self.assertLessEqual({"permit_reminder", "renewal_approved"}, set(templates))
 
     def test_every_template_has_its_meta_variant(self):
         templates = {one.template_key: one for one in self._shipped("sicantik.whatsapp.template.master")}
@@ -416,9 +417,10 @@ class TestDemoData(TransactionCase):
             self.assertEqual(set(self._demo(model).mapped("state")), states)
 
     def test_rules_are_on(self):
+        # One change of a permit sends one message; and the daily reminder covers what the expiry warning does.
+        off = {"status_update_applicant", "status_update_staff", "permit_expiring"}
         for name in RULES:
-            # The daily reminder and the warnings before the date cover the same: one of them.
-            on = name != "permit_expiring"
+            on = name not in off
             self.assertEqual(self.env.ref(f"{MODULE}.sicantik_notification_rule_{name}").active, on, name)
 
     def test_demo_does_not_send(self):

@@ -3,8 +3,9 @@
 import unittest
 from urllib.parse import parse_qs
 
-from .. import ACCEPTED, REFUSED, Message, errors, provider_for
+from .. import ACCEPTED, REFUSED, Account, Message, errors, provider_for
 from ..fonnte import CODES
+from ..transport import Answer
 from .support import PHONE, gateway, saying, template_message
 
 # providers.md 2.4: reason → class and scope.
@@ -153,3 +154,19 @@ class TestFonnte(unittest.TestCase):
             with self.subTest(sender_id):
                 account = self.gateway.account("fonnte", sender_id=sender_id)
                 self.assertEqual(provider_for(account).test_connection().ok, ok)
+
+
+class TestStorable(unittest.TestCase):
+    """What a service says ends up in a database: NUL and lone surrogates would be refused there."""
+
+    def test_reason_and_id(self):
+        provider = provider_for(Account("fonnte", "http://127.0.0.1:9", "T"))
+        message = Message("+6281200000001", "Halo")
+        for body in (
+            {"status": False, "reason": "odd\0te\ud800xt"},
+            {"status": True, "id": ["8\0\ud8001"], "detail": "ok"},
+        ):
+            attempt = provider._read_send(Answer(200, {}, body, "", 1), message)
+            told = attempt.error_message + attempt.error_code + attempt.message_id
+            self.assertNotIn("\0", told)
+            told.encode("utf-8")
