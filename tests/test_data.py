@@ -417,7 +417,8 @@ class TestDemoData(TransactionCase):
             self.assertEqual(set(self._demo(model).mapped("state")), states)
 
     def test_rules_are_on(self):
-        # One change of a permit sends one message; and the daily reminder covers what the expiry warning does.
+        # One change of a permit sends one message; and the daily reminder covers what the expiry warning
+        # does.
         off = {"status_update_applicant", "status_update_staff", "permit_expiring"}
         for name in RULES:
             on = name not in off
