@@ -85,10 +85,12 @@ class SicantikNotificationCampaign(models.Model):
             campaign.total_targets = count(*ENDED, "pending", "processing")
             campaign.progress_percentage = 100 * count(*ENDED) / (campaign.total_targets or 1)
 
+    def _domains(self):
+        return [*super()._domains(), (self.target_domain, self.target_model, _("The target domain"))]
+
     @api.constrains("target_model", "target_domain", "rule_id")
     def _check_target(self):
         for campaign in self:
-            campaign._check_may_read(campaign.target_model)
             if campaign.target_model not in self.env:
                 raise ValidationError(
                     _(
@@ -106,7 +108,7 @@ class SicantikNotificationCampaign(models.Model):
                         target=campaign.target_model,
                     )
                 )
-            campaign._check_domain(campaign.target_domain, campaign.target_model, _("The target domain"))
+            campaign._check_domains()
 
     # === ACTIONS ===#
 

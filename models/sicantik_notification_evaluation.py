@@ -55,6 +55,11 @@ DOMAIN_ATTRIBUTES = {
     *("isoweekday", "year", "month", "day", "hour", "minute", "second", "days", "total_seconds", "get"),
     *("min", "max"),
 }
+# Fields that say what is read: whoever changes one of them answers for it.
+AUTHORED = {
+    *("model_id", "trigger_id", "rule_id", "target_model"),
+    *("condition_domain", "recipient_type", "recipient_domain", "target_domain"),
+}
 # Names that differ from record to record: a domain that uses one of them is evaluated for each.
 PER_RECORD_NAMES = {"record_id", "old_state", "new_state", "changed"}
 
@@ -220,14 +225,53 @@ class SicantikNotificationEvaluation(models.AbstractModel):
                 )
             ) from error
 
-    @api.model
-    def _check_may_read(self, model_name):
-        """Refuse who hangs messages on a model that they may not read: messages may show what records hold.
+    # === AUTHORS ===#
+
+    def _domains(self):
+        """List the domains of a record; to be extended by the models that have some.
+
+        :return: [(text, model name, label)]; an empty text still tells which model is used
+        :rtype: list
+        """
+        self.ensure_one()
+        return []
+
+    def _check_domains(self):
+        """Refuse domains that cannot work.
+
+        :raise ValidationError: naming the first one, and what is wrong with it
+        """
+        for record in self:
+            for domain in record._domains():
+                record._check_domain(*domain)
+
+    def _check_author(self):
+        """Refuse who hangs messages on what they may not read: messages and counters tell of it.
+
+        Not a constraint, because Odoo 19 runs those in superuser mode.
 
         :raise AccessError: the user may not read the model
+        :raise ValidationError: a domain uses what the user may not search by
         """
-        if not self.env.su and model_name in self.env:
-            check_access(self.env[model_name], "read")
+        if self.env.su:
+            return
+        for record in self:
+            for text, model_name, label in record._domains():
+                if model_name in self.env:
+                    check_access(self.env[model_name], "read")
+                record._check_domain(text, model_name, label)
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        records = super().create(vals_list)
+        records._check_author()
+        return records
+
+    def write(self, vals):
+        result = super().write(vals)
+        if not AUTHORED.isdisjoint(vals):
+            self._check_author()
+        return result
 
     # === PYTHON ===#
 

@@ -171,17 +171,15 @@ class SicantikNotificationRule(models.Model):
 
     # === CONSTRAINTS ===#
 
-    @api.constrains("condition_domain", "recipient_domain", "recipient_type", "trigger_id")
-    def _check_domains(self):
-        for rule in self:
-            rule._check_domain(rule.condition_domain, rule.model_name, _("The condition"))
-            if rule.recipient_type == "custom":
-                rule._check_domain(rule.recipient_domain, "res.partner", _("The domain of the recipients"))
+    def _domains(self):
+        domains = [*super()._domains(), (self.condition_domain, self.model_name, _("The condition"))]
+        if self.recipient_type == "custom":
+            domains.append((self.recipient_domain, "res.partner", _("The domain of the recipients")))
+        return domains
 
-    @api.constrains("trigger_id")
-    def _check_model_readable(self):
-        for rule in self:
-            rule._check_may_read(rule.model_name)
+    @api.constrains("condition_domain", "recipient_domain", "recipient_type", "trigger_id")
+    def _check_own_domains(self):
+        self._check_domains()
 
     @api.constrains("recipient_type", "recipient_field", "trigger_id")
     def _check_recipient_field(self):

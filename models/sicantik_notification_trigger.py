@@ -137,11 +137,6 @@ class SicantikNotificationTrigger(models.Model):
                     _("The code “%s” may have letters, digits and underscores only.", trigger.code)
                 )
 
-    @api.constrains("model_id")
-    def _check_model_readable(self):
-        for trigger in self:
-            trigger._check_may_read(trigger.model_name)
-
     @api.constrains("model_id", "trigger_type", "state_field", "field_to_watch")
     def _check_watched(self):
         for trigger in self.filtered(lambda trigger: trigger.trigger_type in CHANGE_TYPES):
@@ -195,10 +190,12 @@ class SicantikNotificationTrigger(models.Model):
                     )
                 )
 
+    def _domains(self):
+        return [*super()._domains(), (self.condition_domain, self.model_name, _("The condition"))]
+
     @api.constrains("condition_domain", "model_id")
     def _check_condition_domain(self):
-        for trigger in self:
-            trigger._check_domain(trigger.condition_domain, trigger.model_name, _("The condition"))
+        self._check_domains()
 
     # === WHAT IS WATCHED ===#
 
