@@ -122,10 +122,12 @@ class SicantikNotificationDrain(models.AbstractModel):
 
         A result that cannot be written leaves its row under the claim, and so to the rescue.
         """
+        if not results:
+            return Counter()
         try:
             return committed(self.env, lambda env: env[self._name]._settle(token, results))
         except Exception:
-            if len(results) <= 1:
+            if len(results) == 1:
                 _logger.exception("Notification queue: a result could not be written")
                 return Counter()
         counts = Counter()

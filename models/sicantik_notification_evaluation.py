@@ -179,11 +179,11 @@ class SicantikNotificationEvaluation(models.AbstractModel):
             return self._search_within(records, self._eval_domain(text, self._domain_values(records)))
         groups = {}
         for record in records:
-            values = self._domain_values(records, record.id, events[record.id])
-            groups.setdefault(str(self._eval_domain(text, values)), (values, []))[1].append(record.id)
+            domain = self._eval_domain(text, self._domain_values(records, record.id, events[record.id]))
+            groups.setdefault(str(domain), (domain, []))[1].append(record.id)
         kept = set()
-        for values, ids in groups.values():
-            kept.update(self._search_within(records.browse(ids), self._eval_domain(text, values)).ids)
+        for domain, ids in groups.values():
+            kept.update(self._search_within(records.browse(ids), domain).ids)
         return records.filtered(lambda record: record.id in kept)
 
     @api.model

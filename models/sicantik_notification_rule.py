@@ -5,7 +5,7 @@ from odoo import _, api, fields, models
 from odoo.exceptions import AccessError, ValidationError
 
 from ..compat import group_users, run_code
-from .sicantik_notification_evaluation import Failure
+from .sicantik_notification_evaluation import PER_RECORD_NAMES, Failure
 from .sicantik_notification_queue import ONCE
 from .sicantik_whatsapp_template_master import META_PREFIX
 
@@ -472,7 +472,7 @@ class SicantikNotificationRule(models.Model):
         """Evaluate the domain once for all records, or for each when it speaks of the record."""
         partners = self.env["res.partner"].sudo()
         text = self.recipient_domain or "[]"
-        if not self._names_in(text) & {"record_id", "old_state", "new_state", "changed"}:
+        if not self._names_in(text) & PER_RECORD_NAMES:
             found = partners.search(self._eval_domain(text, self._domain_values(records)))
             return dict.fromkeys(records.ids, found)
         return {

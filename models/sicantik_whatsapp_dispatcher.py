@@ -18,14 +18,13 @@ from ..providers import (
     errors,
     parameters,
 )
-from .sicantik_whatsapp_template_master import META_PREFIX, STATUSES
+from .sicantik_whatsapp_template_master import META_PREFIX, USABLE_STATUSES
 
 _logger = logging.getLogger(__name__)
 
 # Among providers of the same sequence (contract, section 7); Meta goes before all of them.
 TIE_ORDER = ("fonnte", "watzap", "waha", "twilio")
 DEFAULT_PROVIDER = "sicantik_notification_automation.default_provider_id"
-USABLE_STATUSES = {status for status, _label in STATUSES if status in ("configured", "approved")}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ STATUSES = [
     ("approved", "Approved"),
     ("rejected", "Rejected"),
 ]
+USABLE_STATUSES = ("configured", "approved")
 
 
 class SicantikWhatsappTemplateMaster(models.Model):
@@ -153,7 +154,7 @@ class SicantikWhatsappTemplateMaster(models.Model):
     def _is_usable_at_meta(self):
         """Tell whether Meta can be asked for this template: it has a name there and was not turned down."""
         self.ensure_one()
-        return bool(self.meta_template_name) and self.meta_status in ("configured", "approved")
+        return bool(self.meta_template_name) and self.meta_status in USABLE_STATUSES
 
     @api.model
     def _by_key(self, keys):
