@@ -1,3 +1,5 @@
+from collections import Counter
+
 from odoo import fields, models
 
 
@@ -53,8 +55,9 @@ class SicantikAutoMessage(models.Model):
         groups = self.env["sicantik.notification.queue"]._read_group(
             [("auto_message_id", "in", self.ids)], ["auto_message_id", "state"], ["__count"]
         )
-        counts = {(message.id, state): count for message, state, count in groups}
+        counts = Counter({(message.id, state): count for message, state, count in groups})
+        counts += self.env["sicantik.notification.tally"]._totals("auto_message_id", self.ids)
         for message in self:
-            message.sent_count = counts.get((message.id, "sent"), 0)
-            message.failed_count = counts.get((message.id, "failed"), 0)
+            message.sent_count = counts[message.id, "sent"]
+            message.failed_count = counts[message.id, "failed"]
             message.total_count = sum(count for (id_, _state), count in counts.items() if id_ == message.id)

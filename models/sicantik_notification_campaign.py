@@ -1,3 +1,5 @@
+from collections import Counter
+
 from odoo import _, api, fields, models
 from odoo.exceptions import UserError, ValidationError
 
@@ -68,15 +70,18 @@ class SicantikNotificationCampaign(models.Model):
     )
 
     def _compute_totals(self):
-        """One grouped read for all campaigns; nothing is counted while messages are sent."""
+        """Two grouped reads for all campaigns, messages that are there and those that were deleted; nothing
+        is counted while messages are sent.
+        """
         groups = self.env["sicantik.notification.queue"]._read_group(
             [("campaign_id", "in", self.ids)], ["campaign_id", "state"], ["__count"]
         )
-        counts = {(campaign.id, state): count for campaign, state, count in groups}
+        counts = Counter({(campaign.id, state): count for campaign, state, count in groups})
+        counts += self.env["sicantik.notification.tally"]._totals("campaign_id", self.ids)
         for campaign in self:
 
             def count(*states, of=campaign):
-                return sum(counts.get((of.id, state), 0) for state in states)
+                return sum(counts[of.id, state] for state in states)
 
             campaign.total_sent = count("sent")
             campaign.total_failed = count("failed")

@@ -1,45 +1,61 @@
 import json
 import logging
-import os
-import socket
 import time
-from collections import Counter
+from collections import Counter, deque
+from dataclasses import replace
 from datetime import timedelta
-from secrets import token_hex
+
+import psycopg2
 
 from odoo import _, api, fields, models
 from odoo.exceptions import ValidationError
+from odoo.tools import config
 
-from ..providers import ACCEPTED, UNKNOWN, deliver, errors
-from .sicantik_notification_queue import ONCE
-from .sicantik_whatsapp_dispatcher import Refusal, Request
+from ..providers import Deliveries, errors, goes_on, longest_attempt
+from .limits import precise_now
+from .res_partner import SERVICE_WINDOW
+from .road import Job, Refusal, Row, Wait
+from .sicantik_notification_worker import ALONE_FROM, Worker
+from .sicantik_whatsapp_dispatcher import Request
 from .transaction import committed
 
 _logger = logging.getLogger(__name__)
 
-# Messages in flight at once, and claimed at once: whoever dies leaves at most so many in doubt.
-BATCH = 16
-# A drain ends well under the 60 s of CPU and 120 s of wall time after which Odoo kills a cron worker, with
-# one slow batch (connect 5 s + answer 30 s per provider) on top.
-BUDGET_SECONDS = 30
-# Longer than any batch can take; after it the claim counts as abandoned.
-LEASE = timedelta(minutes=10)
-# Seconds that a provider may make a message wait; what it asks beyond is its mistake.
-LONGEST_WAIT = 2 * 24 * 3600
-# Refusals found before anything was sent that are decisions, not failures.
-HELD_BACK = ("blacklisted", "no_number", "no_opt_in", "no_recipient")
+# Requests in flight, and handed over ahead of them so that no thread waits for the database: whoever dies
+# leaves at most so many messages in doubt.
+IN_FLIGHT = 32
+AHEAD = 32
+# Rows claimed at once. They are not in doubt before they are handed over.
+CLAIM = 100
+# Seconds for which answers are gathered, so that they are written together.
+GATHER = 0.015
+# Seconds for which what is read of providers, rules and templates holds.
+FRESH = 1.0
+# A drain lasts half of what Odoo allows a scheduled action, in wall and in processor time, and never longer …
+LONGEST_RUN = 240
+# … waits so many seconds for a message's turn, when the scheduler and nobody else has called it …
+LINGER = 30.0
+# … and else so many.
+LINGER_FOR_CALLERS = 5.0
+# Numbers that nobody has entered are NULL in the database.
+COUNTERS = {
+    name: f"COALESCE({name}, 0)" for name in ("priority", "retry_count", "max_retries", "attempt_count")
+}
 
 
 class SicantikNotificationDrain(models.AbstractModel):
     """From queue row to log row: claim → plan → deliver → settle.
 
-    * **claim**: rows become `processing` under a token and a lease, and that is committed.
-    * **plan**: who sends what, by which ways; what cannot be sent is settled. `provider_id` is written, so
-      that a row found later under a dead claim tells whether its request may have left. Committed.
-    * **deliver**: HTTP, in threads, with no transaction open.
-    * **settle**: states and log rows, where the claim is still ours. Committed.
+    * **claim**: due rows become `processing` under the number of this worker.
+    * **plan**: who sends what, by which ways; what each way's limits allow is taken. What cannot be sent is
+      settled, what has no room is moved to when there is. The provider is written into the row: from here on
+      the request may have left.
+    * **deliver**: HTTP, in threads, with no transaction open. A refusal that concerns the account brings the
+      message back here, to be planned on with the next way.
+    * **settle**: states and log rows, where the claim is still ours.
 
-    Every step has a short transaction of its own (`transaction.py`); several processes may drain at once.
+    Claim, plan and settle are short transactions on one connection, all around the requests in flight:
+    threads do nothing but HTTP. Several workers, on several hosts, may drain at once.
     """
 
     _name = "sicantik.notification.drain"
@@ -49,37 +65,34 @@ class SicantikNotificationDrain(models.AbstractModel):
 
     @api.model
     def _run(self):
-        """Send what is due until nothing is or the budget is spent; then wake the cron if due rows remain.
+        """Send what is due until nothing is or the budget is spent; then wake the cron for what remains.
 
         :return: {"processed", "sent", "failed", "skipped"}
         :rtype: dict
         """
         # The scheduled action has no language; the reasons that it writes are read in the office.
         self = self.with_context(lang=self.env.company.partner_id.lang or self.env.lang)
-        deadline = time.monotonic() + BUDGET_SECONDS
-        totals = Counter()
-        committed(self.env, lambda env: env[self._name]._rescue())
-        while True:
-            done = self._drain_batch()
-            totals += done
-            if not done:
-                break
-            if time.monotonic() > deadline:
-                committed(self.env, lambda env: env[self._name]._wake_if_due())
-                break
-        return self._summary(totals)
+        with Worker(self.env) as worker:
+            worker.run(lambda env: env["sicantik.notification.worker"]._rescue())
+            scheduled = "lastcall" in self.env.context  # set by the scheduler
+            run = Run(worker, linger=LINGER if scheduled else LINGER_FOR_CALLERS)
+            run.drain()
+            while not run.is_over() and run.drain_alone():
+                _logger.info("Notification queue: a message that workers died of was taken alone")
+            worker.run(lambda env: env[self._name]._wake_for_the_rest())
+        return self._summary(run.totals)
 
     @api.model
     def _process(self, ids, again=True):
-        """Send rows now, whatever their schedule.
+        """Send rows now, whatever their schedule; limits hold.
 
         :param list ids: ids of queue rows; what is not pending is left alone
         :param bool again: whether rows that are not committed yet are sent after the commit
         :return: as `_run`
         """
-        totals = Counter()
-        for start in range(0, len(ids), BATCH):
-            totals += self._drain_batch(ids[start : start + BATCH])
+        with Worker(self.env) as worker:
+            run = Run(worker, linger=LINGER_FOR_CALLERS, ids=list(ids))
+            run.drain()
         if again:
             visible = committed(
                 self.env, lambda env: set(env["sicantik.notification.queue"].browse(ids).exists().ids)
@@ -87,7 +100,7 @@ class SicantikNotificationDrain(models.AbstractModel):
             later = [id_ for id_ in ids if id_ not in visible]
             if later:
                 self.env.cr.postcommit.add(lambda: self._process(later, again=False))
-        return self._summary(totals)
+        return self._summary(run.totals)
 
     @api.model
     def _summary(self, totals):
@@ -99,52 +112,22 @@ class SicantikNotificationDrain(models.AbstractModel):
             )
         return result
 
-    def _drain_batch(self, ids=None):
-        """Take one batch down the road.
-
-        :param list ids: take these rows, whatever their schedule; None for what is due
-        :return: Counter of the states that rows got; empty when there was nothing to claim
-        """
-        token = f"{socket.gethostname()}:{os.getpid()}:{token_hex(8)}"
-        claimed = committed(self.env, lambda env: env[self._name]._claim(token, ids))
-        if not claimed:
-            return Counter()
-        try:
-            jobs, counts = committed(self.env, lambda env: env[self._name]._plan(token, claimed))
-        except Exception:
-            committed(self.env, lambda env: env[self._name]._release(token))
-            raise
-        results = list(deliver(jobs, workers=BATCH)) if jobs else []
-        return counts + self._settle_committed(token, results)
-
-    def _settle_committed(self, token, results):
-        """Write results in one transaction; if one of them cannot be written, each in its own.
-
-        A result that cannot be written leaves its row under the claim, and so to the rescue.
-        """
-        if not results:
-            return Counter()
-        try:
-            return committed(self.env, lambda env: env[self._name]._settle(token, results))
-        except Exception:
-            if len(results) == 1:
-                _logger.exception("Notification queue: a result could not be written")
-                return Counter()
-        counts = Counter()
-        for result in results:
-            counts += self._settle_committed(token, [result])
-        return counts
-
     # === CLAIM ===#
 
-    def _claim(self, token, ids=None):
+    @api.model
+    def _claim(self, worker, limit, ids=None, alone=False):
         """Mark rows as ours: priority first, then the oldest.
 
-        :return: their ids, in that order
-        :rtype: list
+        :param int worker: number of the worker
+        :param int limit: how many rows at most
+        :param list ids: take these rows, whatever their schedule; None for what is due
+        :param bool alone: take those whose workers have died again and again, and no others
+        :return: the rows, in that order
+        :rtype: list[Row]
         """
         queue = self.env["sicantik.notification.queue"]
         queue.flush_model()
+        columns = ", ".join(COUNTERS.get(name, name) for name in Row._fields)
         which = "id = ANY(%(ids)s)" if ids is not None else "scheduled_date <= %(now)s"
         # MATERIALIZED: the planner must not evaluate the locking select more than once.
         self.env.cr.execute(
@@ -154,6 +137,7 @@ class SicantikNotificationDrain(models.AbstractModel):
                   FROM sicantik_notification_queue
                  WHERE state = 'pending'
                    AND {which}
+                   AND COALESCE(interrupted_count, 0) {">=" if alone else "<"} %(deaths)s
                    AND (campaign_id IS NULL OR campaign_id NOT IN (
                            SELECT id FROM sicantik_notification_campaign
                             WHERE state IN ('paused', 'cancelled')))
@@ -163,332 +147,399 @@ class SicantikNotificationDrain(models.AbstractModel):
             ), claimed AS (
                 UPDATE sicantik_notification_queue AS q
                    SET state = 'processing',
-                       lease_token = %(token)s,
-                       lease_until = %(now)s + %(lease)s,
+                       worker = %(worker)s,
+                       lease_until = NULL,
                        provider_id = NULL,
                        provider_type = NULL
                   FROM due
                  WHERE q.id = due.id
-             RETURNING q.id, q.priority, q.scheduled_date
+             RETURNING q.*
             )
-            SELECT id FROM claimed ORDER BY priority DESC, scheduled_date, id
+            SELECT {columns} FROM claimed ORDER BY priority DESC, scheduled_date, id
             """,
-            {"ids": ids, "limit": BATCH, "token": token, "lease": LEASE, "now": fields.Datetime.now()},
+            {"ids": ids, "limit": limit, "worker": worker, "deaths": ALONE_FROM, "now": precise_now()},
         )
-        claimed = [id_ for (id_,) in self.env.cr.fetchall()]
-        queue.browse(claimed).invalidate_recordset()
-        return claimed
+        rows = [Row(*values) for values in self.env.cr.fetchall()]
+        queue.invalidate_model()
+        return rows
 
-    def _release(self, token):
-        """Give claimed rows back; nothing of them has left."""
+    @api.model
+    def _release(self, worker, ids, wait=0):
+        """Give claimed rows back of which certainly nothing has left.
+
+        :param int wait: seconds after which they are due again
+        """
         self.env.cr.execute(
             """
             UPDATE sicantik_notification_queue
-               SET state = 'pending', lease_token = NULL, lease_until = NULL,
-                   scheduled_date = %s
-             WHERE state = 'processing' AND lease_token = %s
+               SET state = 'pending', worker = NULL, lease_until = NULL,
+                   provider_id = NULL, provider_type = NULL,
+                   scheduled_date = GREATEST(scheduled_date, %s)
+             WHERE id = ANY(%s) AND state = 'processing' AND worker = %s
             """,
-            [fields.Datetime.now() + timedelta(minutes=1), token],
+            [fields.Datetime.now() + timedelta(seconds=wait) if wait else None, ids, worker],
         )
         self.env["sicantik.notification.queue"].invalidate_model()
-
-    def _wake_if_due(self):
-        if self.env["sicantik.notification.queue"].search_count(
-            [("state", "=", "pending"), ("scheduled_date", "<=", fields.Datetime.now())], limit=1
-        ):
-            self.env["sicantik.notification.queue"]._wake_cron()
 
     # === PLAN ===#
 
-    def _plan(self, token, ids):
-        """Find the ways of claimed rows and settle those that have none.
+    @api.model
+    def _facts(self, rows):
+        """Read what many messages have in common: providers, templates, rules.
 
-        :return: jobs for `providers.deliver`, Counter of the states of settled rows
+        :param list[Row] rows: the messages
+        :return: Directory, {rule id: Rule}
         :rtype: tuple
         """
-        rows = self._still_ours(token, ids)
-        plans = self._refusals(rows)
-        requests = []
-        for row in rows.filtered(lambda row: row.id not in plans):
-            try:
-                requests.append(self._request(row))
-            except ValidationError as error:
-                plans[row.id] = Refusal(errors.UNKNOWN, str(error))
-        plans.update(self.env["sicantik.whatsapp.dispatcher"]._plan(requests))
-        jobs = [(id_, plan) for id_, plan in plans.items() if not isinstance(plan, Refusal)]
-        self._mark_providers(token, jobs)
-        refused = [(id_, plan) for id_, plan in plans.items() if isinstance(plan, Refusal)]
-        return jobs, self._settle(token, refused)
-
-    def _still_ours(self, token, ids):
-        """Give the claimed rows whose claim holds, with a new lease: from here on they may leave."""
-        now = fields.Datetime.now()
-        self.env.cr.execute(
-            """
-            UPDATE sicantik_notification_queue
-               SET lease_until = %s
-             WHERE id = ANY(%s) AND state = 'processing' AND lease_token = %s AND lease_until > %s
-         RETURNING id
-            """,
-            [now + LEASE, list(ids), token, now],
-        )
-        ours = {id_ for (id_,) in self.env.cr.fetchall()}
-        return self.env["sicantik.notification.queue"].browse(id_ for id_ in ids if id_ in ours)
-
-    def _request(self, row):
-        return Request(
-            key=row.id,
-            phone=row.phone or "",
-            partner=row.partner_id,
-            company_id=row.company_id.id,
-            message_type=row.message_type,
-            template_key=row.template_key or "",
-            body=row.body or "",
-            context=row._context_dict(),
-            reference=f"{self.env.cr.dbname}:{row.id}",
+        rules = self.env["sicantik.notification.rule"].browse({row.rule_id for row in rows if row.rule_id})
+        return (
+            self.env["sicantik.whatsapp.dispatcher"]._directory(
+                {row.template_key for row in rows if row.template_key}
+            ),
+            {rule.id: rule._facts() for rule in rules.exists()},
         )
 
-    def _refusals(self, rows):
-        """Check again what may have changed since the rows were queued: blacklist and consent."""
+    @api.model
+    def _prepare(self, rows, directory, rules):
+        """Find the ways of claimed rows.
+
+        :param list[Row] rows: the rows
+        :param Directory directory: providers and texts
+        :param dict rules: {rule id: Rule}
+        :return: one job per row, with its ways, or with a Refusal as its verdict
+        :rtype: list[Job]
+        """
+        consents = self._consents({row.partner_id for row in rows if row.partner_id})
         blocked = self.env["sicantik.notification.blacklist"]._blocked(
             [row.phone for row in rows if row.phone]
         )
-        refusals = {}
+        jobs, requests = [], []
         for row in rows:
-            entry = blocked.get(row.phone)
-            if entry and (not row.rule_id or row.rule_id._obeys(entry)):
-                source, reason = entry
-                refusals[row.id] = Refusal(
-                    "blacklisted", _("The number is on the blacklist: %s", reason or source)
-                )
-            elif row.rule_id.require_opt_in and not row.partner_id.whatsapp_opt_in:
-                refusals[row.id] = Refusal(
-                    "no_opt_in", _("The recipient has withdrawn the consent to WhatsApp messages.")
-                )
-        return refusals
+            opted_in, window_open = consents.get(row.partner_id, (False, False))
+            job = Job(row, window_open=window_open)
+            jobs.append(job)
+            job.verdict = self._refusal(row, rules.get(row.rule_id), blocked.get(row.phone), opted_in)
+            if not job.verdict:
+                try:
+                    requests.append(self._request(row, opted_in, window_open))
+                except ValidationError as error:
+                    job.verdict = Refusal(errors.UNKNOWN, str(error))
+        plans = self.env["sicantik.whatsapp.dispatcher"]._plan(requests, directory)
+        for job in jobs:
+            plan = plans.get(job.row.id)
+            if isinstance(plan, Refusal):
+                job.verdict = plan
+            elif plan:
+                job.routes = plan
+        return jobs
 
-    def _mark_providers(self, token, jobs):
-        """Write by whom each row is about to be sent: from here on its request may have left."""
+    def _consents(self, partner_ids):
+        """Read who agreed, and who has written within 24 hours: {partner id: (opted in, window open)}."""
+        since = fields.Datetime.now() - SERVICE_WINDOW
+        partners = self.env["res.partner"].with_context(active_test=False)
+        found = partners.search_fetch(
+            [("id", "in", list(partner_ids))], ["whatsapp_opt_in", "whatsapp_last_inbound"]
+        )
+        consents = {}
+        for partner in found:
+            last = partner.whatsapp_last_inbound
+            consents[partner.id] = (partner.whatsapp_opt_in, bool(last and last > since))
+        return consents
+
+    def _refusal(self, row, rule, blocked, opted_in):
+        """Check again what may have changed since the row was queued: blacklist and consent."""
+        if blocked:
+            source, reason = blocked
+            if not rule or rule.respect_blacklist or source == "opt_out":
+                return Refusal("blacklisted", _("The number is on the blacklist: %s", reason or source))
+        if rule and rule.require_opt_in and not opted_in:
+            return Refusal("no_opt_in", _("The recipient has withdrawn the consent to WhatsApp messages."))
+        return None
+
+    def _request(self, row, opted_in, window_open):
+        return Request(
+            key=row.id,
+            phone=row.phone or "",
+            opted_in=opted_in,
+            window_open=window_open,
+            company_id=row.company_id,
+            message_type=row.message_type,
+            template_key=row.template_key or "",
+            body=row.body or "",
+            context=self.env["sicantik.notification.queue"]._read_context(row.context_values),
+            reference=f"{self.env.cr.dbname}:{row.id}",
+        )
+
+    @api.model
+    def _admit(self, worker, jobs, senders, rules):
+        """Take the allowances of jobs and mark the rows of those that go by whom they are sent.
+
+        :return: [(job, seconds until it may leave)] of those that go, jobs that do not
+        :rtype: tuple
+        """
+        places = self.env["sicantik.notification.allowance"]._admit(jobs, senders, rules)
+        go, stay = [], []
+        for job, place in zip(jobs, places, strict=True):
+            if isinstance(place, float):
+                go.append((job, place))
+                continue
+            stay.append(job)
+            if isinstance(place, Wait):
+                job.verdict = place
+            elif not job.attempts:
+                job.verdict = Refusal("no_provider", _("Its provider has just been switched off."))
+        marked = self._mark(worker, [job for job, _place in go])
+        return [(job, place) for job, place in go if job.row.id in marked], stay
+
+    def _mark(self, worker, jobs):
+        """Write by whom each row is about to be sent: from here on its request may have left.
+
+        :return: ids of the rows that are still ours
+        :rtype: set
+        """
+        if not jobs:
+            return set()
+        now = fields.Datetime.now()
         marks = [
             {
-                "id": id_,
-                "provider_id": routes[0].provider_id,
-                "provider_type": routes[0].account.provider_type,
+                "id": job.row.id,
+                "provider_id": job.routes[0].provider_id,
+                "provider_type": job.routes[0].account.provider_type,
+                # By then an answer has come or never will; twice the time, since requests wait for a thread.
+                "lease_until": now + timedelta(seconds=2 * longest_attempt(job.routes[0].account)),
             }
-            for id_, routes in jobs
+            for job in jobs
         ]
         self.env.cr.execute(
             """
             UPDATE sicantik_notification_queue AS q
-               SET provider_id = mark.provider_id, provider_type = mark.provider_type
-              FROM jsonb_to_recordset(%s::jsonb) AS mark (id integer, provider_id integer, provider_type text)
-             WHERE q.id = mark.id AND q.state = 'processing' AND q.lease_token = %s
+               SET provider_id = mark.provider_id,
+                   provider_type = mark.provider_type,
+                   lease_until = mark.lease_until
+              FROM jsonb_to_recordset(%s::jsonb) AS mark (
+                       id integer, provider_id integer, provider_type text, lease_until timestamp)
+             WHERE q.id = mark.id AND q.state = 'processing' AND q.worker = %s
+         RETURNING q.id
             """,
-            [json.dumps(marks), token],
+            [json.dumps(marks, default=str), worker],
         )
+        return {id_ for (id_,) in self.env.cr.fetchall()}
 
-    # === SETTLE ===#
+    # === THE NEXT RUN ===#
 
-    def _settle(self, token, results):
-        """Write what came of claimed rows: their states, where the claim is still ours, and their log.
-
-        Log rows are written in any case: an attempt that was made is a fact, whoever holds the row by now.
-
-        :param list results: (row id, walk or Refusal)
-        :return: Counter of the new states
-        :rtype: Counter
-        """
-        if not results:
-            return Counter()
-        rows = self.env["sicantik.notification.queue"].browse([id_ for id_, _result in results])
-        settled = [
-            {"id": row.id, **self._settled_values(row, result)}
-            for row, (_id, result) in zip(rows, results, strict=True)
-        ]
-        logs = [
-            log
-            for row, (_id, result) in zip(rows, results, strict=True)
-            for log in self._prepare_logs(row, result)
-        ]
-        self._forget_deleted_providers(settled + logs)
-        self._write_settled(token, settled)
-        self.env["sicantik.notification.log"]._record(logs)
-        return Counter(values["state"] for values in settled)
-
-    def _forget_deleted_providers(self, vals_list):
-        """Drop references to providers that were deleted while their messages were under way."""
-        ids = {vals["provider_id"] for vals in vals_list if vals.get("provider_id")}
-        known = set(self.env["sicantik.whatsapp.provider"].browse(ids).exists().ids)
-        for vals in vals_list:
-            if vals.get("provider_id") not in known:
-                vals["provider_id"] = None
-
-    def _write_settled(self, token, settled):
+    @api.model
+    def _next_due(self):
+        """Give when the next pending row is due, also in the past; None when there is none."""
         self.env.cr.execute(
             """
-            UPDATE sicantik_notification_queue AS q
-               SET state = s.state,
-                   sent_date = s.sent_date,
-                   provider_id = s.provider_id,
-                   provider_type = s.provider_type,
-                   external_message_id = s.external_message_id,
-                   error_class = s.error_class,
-                   error_message = s.error_message,
-                   is_blacklisted = s.error_class IS NOT DISTINCT FROM 'blacklisted',
-                   retry_count = s.retry_count,
-                   next_retry_date = s.next_retry_date,
-                   scheduled_date = COALESCE(s.next_retry_date, q.scheduled_date),
-                   attempt_count = s.attempt_count,
-                   processing_time_ms = s.processing_time_ms,
-                   event_key = CASE WHEN s.state IN ('failed', 'skipped', 'cancelled')
-                                         AND position(%s in q.event_key) > 0
-                                    THEN q.event_key || ':' || q.id ELSE q.event_key END,
-                   lease_token = NULL,
-                   lease_until = NULL,
-                   write_date = now() at time zone 'UTC'
-              FROM jsonb_to_recordset(%s::jsonb) AS s (
-                   id integer, state text, sent_date timestamp, provider_id integer, provider_type text,
-                   external_message_id text, error_class text, error_message text, retry_count integer,
-                   next_retry_date timestamp, attempt_count integer, processing_time_ms integer)
-             WHERE q.id = s.id AND q.state = 'processing' AND q.lease_token = %s
+            SELECT min(scheduled_date) FROM sicantik_notification_queue
+             WHERE state = 'pending' AND COALESCE(interrupted_count, 0) < %s
+               AND (campaign_id IS NULL OR campaign_id NOT IN (
+                       SELECT id FROM sicantik_notification_campaign WHERE state IN ('paused', 'cancelled')))
             """,
-            [ONCE, json.dumps(settled, default=str), token],
-            log_exceptions=False,  # the server would log the rows
+            [ALONE_FROM],
         )
-        self.env["sicantik.notification.queue"].invalidate_model()
-        self.env["sicantik.notification.queue"]._forget_counters()
+        return self.env.cr.fetchone()[0]
 
-    def _settled_values(self, row, result):
-        """Decide what becomes of a row.
+    @api.model
+    def _wake_for_the_rest(self):
+        """Wake the scheduled action when the next row is due: at once, or at its time."""
+        due = self._next_due()
+        if due:
+            self.env["sicantik.notification.queue"]._wake_cron(due)
 
-        :param row: the queue row
-        :param result: a Refusal, or the attempts made: list of (Route, Attempt)
-        :return: values of the columns in `_write_settled`
-        :rtype: dict
+
+class Run:
+    """One run of the drain: the rows that it has claimed, and the messages that it has in flight.
+
+    :param Worker worker: whose claims they are
+    :param float linger: seconds for which it waits for the turn of messages, when nothing else is due
+    :param list ids: only these rows, whatever their schedule
+    """
+
+    def __init__(self, worker, linger, ids=None):
+        self.worker, self.linger, self.ids = worker, linger, ids
+        self.totals = Counter()
+        self.directory, self.rules, self.read_at = None, {}, 0.0
+        self.claimed = deque()  # rows that are ours and not planned yet
+        self.flying = {}  # {row id: Job}
+        self.more = True  # whether there may be due rows that nobody has claimed
+        self.in_vain = 0  # how often in a row there were none although the database said so
+        wall = config["limit_time_real_cron"] if config["limit_time_real_cron"] > 0 else 0
+        wall = wall or config["limit_time_real"] or 2 * LONGEST_RUN
+        self.until = time.monotonic() + min(LONGEST_RUN, wall / 2)
+        cpu = config["limit_time_cpu"] if config["workers"] else 0
+        self.cpu_until = time.process_time() + cpu / 2 if cpu else float("inf")
+
+    def is_over(self):
+        """Whether the budget of the run is spent."""
+        return time.monotonic() > self.until or time.process_time() > self.cpu_until
+
+    def drain(self, alone=False):
+        """Keep requests in flight until nothing is due or the budget is spent, and settle all of them.
+
+        :param bool alone: one row, of those whose workers have died again and again
         """
-        values = {"retry_count": row.retry_count, "attempt_count": row.attempt_count}
-        if isinstance(result, Refusal):
-            return {
-                **values,
-                "state": "skipped" if result.error_class in HELD_BACK else "failed",
-                "error_class": result.error_class,
-                "error_message": result.error_message,
-            }
-        route, attempt = result[-1]
-        values.update(
-            provider_id=route.provider_id,
-            provider_type=route.account.provider_type,
-            attempt_count=row.attempt_count + len(result),
-            processing_time_ms=sum(one.elapsed_ms for _route, one in result),
-        )
-        if attempt.outcome == ACCEPTED:
-            return {
-                **values,
-                "state": "sent",
-                "sent_date": fields.Datetime.now(),
-                "external_message_id": attempt.message_id or None,
-            }
-        values.update(error_class=attempt.error_class, error_message=attempt.error_message)
-        if attempt.outcome == UNKNOWN:
-            retry = self._resends(route.provider_id)
-        else:
-            # Refused by every provider at account level counts as a passing fault (contract, section 7).
-            retry = attempt.error_class in errors.RETRY | errors.FAILOVER
-        return {**values, **self._retry_or_fail(row, retry, attempt.retry_after)}
+        self.deliveries = Deliveries(1 if alone else IN_FLIGHT)
+        try:
+            while True:
+                over = self.is_over()
+                if not over:
+                    self.claim(alone)
+                answers = self.gather(over)
+                if answers or (self.claimed and not over):
+                    self.turn(answers, plan=not over)
+                elif not self.flying and (over or alone or not self.wait()):
+                    break
+        finally:
+            self.end()
 
-    def _retry_or_fail(self, row, retry, retry_after=None):
-        if not retry or row.retry_count >= row.max_retries:
-            return {"state": "failed"}
-        if row.campaign_id.state == "cancelled":
-            return {"state": "cancelled"}
-        wait = max((row.rule_id.retry_delay if row.rule_id else 5) * 60, min(retry_after or 0, LONGEST_WAIT))
-        return {
-            "state": "pending",
-            "retry_count": row.retry_count + 1,
-            "next_retry_date": fields.Datetime.now() + timedelta(seconds=wait),
-        }
+    def drain_alone(self):
+        """Drain one row that has cost several workers their lives, with nothing else in danger.
 
-    def _resends(self, provider_id):
-        provider = self.env["sicantik.whatsapp.provider"].browse(provider_id).exists()
-        return provider.on_interrupted == "resend"
-
-    def _prepare_logs(self, row, result):
-        values = {**row._log_values(), "queue_id": row.id}
-        dispatcher = self.env["sicantik.whatsapp.dispatcher"]
-        if isinstance(result, Refusal):
-            return dispatcher._prepare_refusal_log(result, values)
-        return dispatcher._prepare_attempt_logs(result, values, row.attempt_count)
-
-    # === RESCUE ===#
-
-    def _rescue(self):
-        """Settle rows whose claim has run out: their worker has died.
-
-        Rows without a type of provider were never handed to one and go back (the provider itself may have
-        been deleted since). The others may have left: the provider's
-        `on_interrupted` says whether they are sent again or wait, as `interrupted`, for a person to decide.
+        :return: whether there was one
         """
-        now = fields.Datetime.now()
-        self.env.cr.execute(
-            """
-            UPDATE sicantik_notification_queue
-               SET state = 'pending', lease_token = NULL, lease_until = NULL
-             WHERE state = 'processing' AND lease_until < %s AND provider_type IS NULL
-            """,
-            [now],
-        )
-        token = f"rescue:{token_hex(8)}"
-        self.env.cr.execute(
-            """
-            WITH lost AS MATERIALIZED (
-                SELECT id FROM sicantik_notification_queue
-                 WHERE state = 'processing' AND lease_until < %s
-              ORDER BY id LIMIT 1000
-                   FOR UPDATE SKIP LOCKED
+        before = self.totals.copy()
+        self.more = True
+        self.drain(alone=True)
+        return self.totals != before
+
+    # === CLAIM ===#
+
+    def claim(self, alone=False):
+        if self.more and len(self.claimed) < AHEAD:
+            limit = 1 if alone else CLAIM
+            number, ids = self.worker.number, self.ids
+            rows = self.worker.run(
+                lambda env: env["sicantik.notification.drain"]._claim(number, limit, ids, alone)
             )
-            UPDATE sicantik_notification_queue AS q SET lease_token = %s FROM lost WHERE q.id = lost.id
-            RETURNING q.id
-            """,
-            [now, token],
+            self.claimed.extend(rows)
+            self.more = len(rows) == limit and not alone
+            self.in_vain = 0 if rows else self.in_vain + 1
+
+    def wait(self):
+        """Wait for what is due soon; tell whether there is anything worth it."""
+        if self.ids is not None:
+            return False
+        due = self.worker.run(lambda env: env["sicantik.notification.drain"]._next_due())
+        seconds = (due - precise_now()).total_seconds() if due else None
+        if seconds is None or seconds > min(self.linger, self.until - time.monotonic()):
+            return False
+        if seconds <= 0 and self.in_vain > 3:  # others are about to take it
+            return False
+        time.sleep(min(max(seconds, 0.05), 1.0))
+        self.more = True
+        return True
+
+    # === DELIVER ===#
+
+    def gather(self, over):
+        """Take the answers that have come, and wait for some while there is nothing better to do."""
+        room = IN_FLIGHT + AHEAD - len(self.flying)
+        can_plan = self.claimed and room >= AHEAD / 2 and not over
+        if can_plan or not self.flying:
+            return self.deliveries.finished(0)
+        answers = self.deliveries.finished(0.5)
+        if answers and len(answers) < min(AHEAD / 2, len(self.flying)):
+            time.sleep(GATHER)
+            answers += self.deliveries.finished(0)
+        return answers
+
+    # === PLAN AND SETTLE ===#
+
+    def turn(self, answers, plan):
+        """Settle what has ended, and plan what may go next, in one transaction."""
+        ended, onward = [], []
+        for id_, route, attempt in answers:
+            job = self.flying[id_]
+            job.attempts.append((route, attempt))
+            job.routes = job.routes[1:] if goes_on(attempt) else []
+            (onward if job.routes else ended).append(job)
+        outcomes = [(route.provider_id, attempt) for _id, route, attempt in answers]
+        room = IN_FLIGHT + AHEAD - len(self.flying) + len(answers)
+        rows = [self.claimed.popleft() for _i in range(min(room, len(self.claimed)))] if plan else []
+        try:
+            go, totals = self.worker.run(lambda env: self.step(env, ended, onward, rows, outcomes))
+        except psycopg2.OperationalError:  # the database cannot be reached: no more can be done
+            raise
+        except Exception:
+            # One of them cannot be written or planned: each by itself, so that it costs the others nothing.
+            if len(ended) + len(onward) + len(rows) > 1:
+                _logger.info("Notification queue: a turn failed and is done one by one", exc_info=True)
+            go, totals = self.one_by_one(ended, onward, rows, outcomes)
+        for id_, _route, _attempt in answers:
+            del self.flying[id_]
+        self.totals += totals
+        now = time.monotonic()
+        for job, place in go:
+            self.flying[job.row.id] = job
+            self.deliveries.submit(job.row.id, job.routes[0], now + place if place else 0.0)
+
+    def step(self, env, ended, onward, rows, outcomes):
+        """What a turn does in its transaction, which may be done again: it changes no job that it was
+        given.
+        """
+        drain = env["sicantik.notification.drain"]
+        settlement = env["sicantik.notification.settlement"]
+        changed = env["sicantik.whatsapp.circuit"]._note(outcomes)
+        self.read_facts(env, rows, changed)
+        senders = {sender.id: sender for sender in self.directory.senders}
+        jobs = [
+            replace(job, routes=list(job.routes), attempts=list(job.attempts)) for job in onward
+        ] + drain._prepare(rows, self.directory, self.rules)
+        go, stay = drain._admit(
+            self.worker.number, [job for job in jobs if not job.verdict], senders, self.rules
         )
-        ids = [id_ for (id_,) in self.env.cr.fetchall()]
-        self.env["sicantik.notification.queue"].invalidate_model()
+        stay += [job for job in jobs if isinstance(job.verdict, Refusal)]
+        totals = settlement._settle(self.worker.number, ended + stay, senders, self.rules)
+        return go, totals
+
+    def one_by_one(self, ended, onward, rows, outcomes):
+        go, totals = [], Counter()
+        singles = [([job], [], []) for job in ended] + [([], [job], []) for job in onward]
+        singles += [([], [], [row]) for row in rows]
+        for number, (one_ended, one_onward, one_row) in enumerate(singles):
+            news = outcomes if number == 0 else []
+            try:
+                gone, counts = self.worker.run(
+                    lambda env, e=one_ended, o=one_onward, r=one_row, n=news: self.step(env, e, o, r, n)
+                )
+            except Exception:
+                _logger.exception("Notification queue: a message could not be planned or settled")
+                if one_row:  # it has not left, and comes back in a minute
+                    ids, number = [one_row[0].id], self.worker.number
+                    self.worker.run(
+                        lambda env, i=ids, w=number: env["sicantik.notification.drain"]._release(w, i, 60)
+                    )
+                continue
+            go += gone
+            totals += counts
+        return go, totals
+
+    def read_facts(self, env, rows, changed):
+        """Read providers, templates and rules again when they are stale or do not cover these rows."""
+        now = time.monotonic()
+        known = self.directory is not None and all(
+            (not row.rule_id or row.rule_id in self.rules)
+            and (not row.template_key or row.template_key in self.keys)
+            for row in rows
+        )
+        if known and not changed and now - self.read_at < FRESH:
+            return
+        waiting = [*rows, *self.claimed, *(job.row for job in self.flying.values())]
+        self.directory, self.rules = env["sicantik.notification.drain"]._facts(waiting)
+        self.keys = {row.template_key for row in waiting}
+        self.read_at = now
+
+    def end(self):
+        """Wait for what is in flight, settle it, and give back what never left."""
+        ids = [*self.deliveries.close(), *(row.id for row in self.claimed)]
+        self.claimed.clear()
+        for id_ in ids:
+            self.flying.pop(id_, None)
+        answers = self.deliveries.finished(0)
+        if answers:
+            self.turn(answers, plan=False)
         if ids:
-            self._settle_interrupted(token, self.env["sicantik.notification.queue"].browse(ids))
-
-    def _settle_interrupted(self, token, rows):
-        message = _(
-            "The server stopped while this message was being sent: whether it left is not known. Ask the "
-            "recipient or look at the provider's own list before you send it again."
-        )
-        settled, logs = [], []
-        for row in rows:
-            result = {
-                "provider_id": row.provider_id.id or None,
-                "provider_type": row.provider_type,
-                "error_class": errors.INTERRUPTED,
-                "error_message": message,
-            }
-            settled.append(
-                {
-                    "id": row.id,
-                    "retry_count": row.retry_count,
-                    "attempt_count": row.attempt_count + 1,
-                    **result,
-                    **self._retry_or_fail(row, self._resends(row.provider_id.id)),
-                }
-            )
-            logs.append(
-                {
-                    **row._log_values(),
-                    **result,
-                    "queue_id": row.id,
-                    "state": "failed",
-                    "attempt": row.attempt_count + 1,
-                }
-            )
-        self._write_settled(token, settled)
-        self.env["sicantik.notification.log"]._record(logs)
-        _logger.warning(
-            "Notification queue: %s messages were interrupted by the end of their worker", len(rows)
-        )
+            number = self.worker.number
+            self.worker.run(lambda env: env["sicantik.notification.drain"]._release(number, ids))

@@ -1,5 +1,7 @@
 from odoo import api, fields, models
 
+from .sicantik_notification_tally import EXECUTED
+
 
 class SicantikNotificationExecution(models.Model):
     """The journal of what fired: one row per evaluation of a trigger, and one per rule that it applied.
@@ -7,7 +9,7 @@ class SicantikNotificationExecution(models.Model):
     Counters and last errors of triggers and rules are read from here. They are not columns of the trigger or
     the rule, because then every business transaction that fires it would write the same row and wait for, or
     collide with, every other one. A row names its records, so that a transaction that takes its own event
-    back can take them out again.
+    back can take them out again. The cleanup deletes old rows, but never the last one of a trigger or rule.
     """
 
     _name = "sicantik.notification.execution"
@@ -63,7 +65,7 @@ class SicantikNotificationExecution(models.Model):
 
     @api.model
     def _statistics(self, by, ids, domain):
-        """Read the counters of triggers or rules.
+        """Read the counters of triggers or rules, deleted rows included.
 
         :param str by: `trigger_id` or `rule_id`
         :param list ids: ids of the triggers or rules
@@ -75,4 +77,8 @@ class SicantikNotificationExecution(models.Model):
             [(by, "in", ids), *domain], [by], ["record_count:sum", "create_date:max", "id:max"]
         )
         errors = {row.id: row.error for row in self.browse([last for *_rest, last in groups])}
-        return {owner.id: (count, date, errors.get(last) or False) for owner, count, date, last in groups}
+        gone = self.env["sicantik.notification.tally"]._totals(by, ids)
+        return {
+            owner.id: (count + gone[owner.id, EXECUTED], date, errors.get(last) or False)
+            for owner, count, date, last in groups
+        }

@@ -1,16 +1,44 @@
+import json
+
 from odoo import api, fields, models
 
-from .sicantik_notification_queue import ERROR_CLASSES, PROVIDER_TYPES
+from .sicantik_notification_queue import ERROR_CLASSES, ONCE, PROVIDER_TYPES
 from .transaction import committed
 
-KEEP_DAYS = 90
-CLEANUP_CHUNK = 10_000
+NOW = "now() at time zone 'UTC'"
+# What a log row says of its message, and of what was done with it; with the types in the database.
+MESSAGE = {
+    "queue_id": "integer",
+    "rule_id": "integer",
+    "campaign_id": "integer",
+    "partner_id": "integer",
+    "phone": "text",
+    "res_model": "text",
+    "res_id": "integer",
+    "template_key": "text",
+    "event_key": "text",
+    "context_values": "text",
+    "company_id": "integer",
+}
+ATTEMPT = {
+    "state": "text",
+    "sent_date": "timestamp",
+    "provider_id": "integer",
+    "provider_type": "text",
+    "external_message_id": "text",
+    "error_message": "text",
+    "error_class": "text",
+    "processing_time_ms": "integer",
+    "attempt": "integer",
+    "delivery_state": "text",
+}
 
 
 class SicantikNotificationLog(models.Model):
     """What happened: one row per attempt at a provider and one per message that was not sent.
 
-    Written once, by `_record`, and never edited. Ended queue rows may be deleted; their log rows stay.
+    Written once, by `_record` and `_record_attempts`, and never edited. Ended queue rows may be deleted;
+    their log rows stay.
     """
 
     _name = "sicantik.notification.log"
@@ -54,12 +82,71 @@ class SicantikNotificationLog(models.Model):
 
     @api.model
     def _record(self, vals_list):
-        """Write log rows: the one door to this model.
+        """Write log rows about messages that have no queue row, or whose queue row is not written yet.
 
-        :param list[dict] vals_list: values of the rows
+        :param list[dict] vals_list: values of the columns in MESSAGE and ATTEMPT
         :return: the new rows
         """
-        return self.sudo().create(vals_list)
+        if not vals_list:
+            return self.browse()
+        columns = {**MESSAGE, **ATTEMPT}
+        return self._insert(
+            f"SELECT {', '.join(columns)}, %(uid)s, {NOW}, %(uid)s, {NOW} FROM {self._recordset(columns)}",
+            columns,
+            vals_list,
+        )
+
+    @api.model
+    def _record_attempts(self, vals_list):
+        """Write log rows of queue rows, from which they take numbers, records and parameters.
+
+        An attempt that is there already is left out: a commit whose answer was lost is done again.
+
+        :param list[dict] vals_list: `queue_id` and values of the columns in ATTEMPT
+        """
+        if not vals_list:
+            return
+        once = "CASE WHEN position(%(once)s in q.event_key) > 0 THEN q.event_key END"
+        message = [once if name == "event_key" else f"q.{name}" for name in MESSAGE if name != "queue_id"]
+        provider = "(SELECT id FROM sicantik_whatsapp_provider WHERE id = given.provider_id)"
+        attempt = [provider if name == "provider_id" else f"given.{name}" for name in ATTEMPT]
+        self._insert(
+            f"""
+            SELECT q.id, {", ".join(message)}, {", ".join(attempt)}, %(uid)s, {NOW}, %(uid)s, {NOW}
+              FROM {self._recordset({"queue_id": "integer", **ATTEMPT})}
+              JOIN sicantik_notification_queue q ON q.id = given.queue_id
+             WHERE given.attempt IS NULL OR NOT EXISTS (
+                       SELECT 1 FROM sicantik_notification_log l
+                        WHERE l.queue_id = given.queue_id AND l.attempt = given.attempt
+                          AND l.state = given.state AND l.provider_type = given.provider_type)
+            """,
+            {**MESSAGE, **ATTEMPT},
+            vals_list,
+        )
+
+    @api.model
+    def _recordset(self, columns):
+        types = ", ".join(f"{name} {sql_type}" for name, sql_type in columns.items())
+        return f"jsonb_to_recordset(%(rows)s::jsonb) AS given ({types})"
+
+    @api.model
+    def _insert(self, select, columns, vals_list):
+        """Insert what a SELECT gives for these columns; names are constants of this file."""
+        rows = [
+            {name: value for name, value in vals.items() if value is not False and value is not None}
+            for vals in vals_list
+        ]
+        self.env.cr.execute(
+            f"""
+            INSERT INTO sicantik_notification_log
+                ({", ".join(columns)}, create_uid, create_date, write_uid, write_date)
+            {select} RETURNING id
+            """,
+            {"uid": self.env.uid, "once": ONCE, "rows": json.dumps(rows, ensure_ascii=False, default=str)},
+            log_exceptions=False,  # the server would log the rows, and with them numbers and names
+        )
+        self.invalidate_model()
+        return self.sudo().browse(id_ for (id_,) in self.env.cr.fetchall())
 
     @api.model
     def _record_committed(self, vals_list):
@@ -82,17 +169,11 @@ class SicantikNotificationLog(models.Model):
 
     @api.model
     def cron_cleanup_old_logs(self):
-        """Scheduled action: delete log rows older than 90 days.
+        """Scheduled action: delete old log rows, ended messages and executions, as the settings say.
 
-        :return: how many rows were deleted
+        :return: how many log rows were deleted
         :rtype: int
         :raise AccessError: the caller is not a notification manager
         """
         self.env["sicantik.notification.access"]._check_manager()
-        limit = fields.Datetime.subtract(fields.Datetime.now(), days=KEEP_DAYS)
-        old = self.sudo().search([("create_date", "<", limit)], order="id", limit=CLEANUP_CHUNK)
-        count = len(old)
-        old.unlink()
-        if count == CLEANUP_CHUNK:
-            self.env.ref("sicantik_notification_automation.ir_cron_cleanup_logs")._trigger()
-        return count
+        return self.env["sicantik.notification.cleanup"].sudo()._run().get(self._name, 0)

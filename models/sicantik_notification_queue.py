@@ -7,6 +7,7 @@ from ..compat import check_access
 from ..providers import errors
 
 CRON = "sicantik_notification_automation.ir_cron_process_queue"
+WORKERS = "sicantik_notification_worker"
 
 # Part of the event keys of rules with the policy `once`; such a key is given back by who was not told.
 ONCE = ":once:"
@@ -28,6 +29,7 @@ ERROR_CLASSES = [
     (errors.BAD_CREDENTIALS, "Credentials Refused"),
     (errors.UNKNOWN, "Refused, Reason Unknown"),
     (errors.INTERRUPTED, "Interrupted: Outcome Unknown"),
+    ("limited", "Waiting for Its Turn"),
     ("missing_parameter", "Parameter Missing"),
     ("no_template", "No Such Template"),
     ("no_provider", "No Eligible Provider"),
@@ -152,8 +154,11 @@ class SicantikNotificationQueue(models.Model):
     processing_time_ms = fields.Integer(string="Processing Time (ms)", readonly=True, copy=False)
 
     # The claim
-    lease_token = fields.Char(readonly=True, copy=False)
-    lease_until = fields.Datetime(readonly=True, copy=False)
+    worker = fields.Integer(readonly=True, copy=False, help="Number of the drain that has it.")
+    lease_until = fields.Datetime(
+        readonly=True, copy=False, help="An answer has come by then, or never will."
+    )
+    interrupted_count = fields.Integer(readonly=True, copy=False, help="How many workers died with it.")
     log_ids = fields.One2many("sicantik.notification.log", "queue_id", readonly=True)
 
     _sql_constraints = [
@@ -162,14 +167,15 @@ class SicantikNotificationQueue(models.Model):
 
     def init(self):
         """The claim reads due rows in its own order, the rescue those under a claim; both are few among
-        many.
+        many. Workers take their numbers from a sequence.
         """
         self.env.cr.execute(
-            """
+            f"""
             CREATE INDEX IF NOT EXISTS sicantik_notification_queue_due
                 ON sicantik_notification_queue (priority DESC, scheduled_date, id) WHERE state = 'pending';
-            CREATE INDEX IF NOT EXISTS sicantik_notification_queue_leased
-                ON sicantik_notification_queue (lease_until) WHERE state = 'processing';
+            CREATE INDEX IF NOT EXISTS sicantik_notification_queue_claimed
+                ON sicantik_notification_queue (worker) WHERE state = 'processing';
+            CREATE SEQUENCE IF NOT EXISTS {WORKERS} MAXVALUE 2147483647 CYCLE;
             """
         )
 
@@ -193,21 +199,27 @@ class SicantikNotificationQueue(models.Model):
             row._context_dict()
 
     def _context_dict(self):
-        """Read the parameters.
-
-        :rtype: dict
-        :raise ValidationError: they are not a JSON object
-        """
+        """Read the parameters; see `_read_context`."""
         self.ensure_one()
+        return self._read_context(self.context_values)
+
+    @api.model
+    def _read_context(self, text):
+        """Read the parameters of a message.
+
+        :param str text: what `context_values` holds
+        :rtype: dict
+        :raise ValidationError: it is not a JSON object
+        """
         try:
-            values = json.loads(self.context_values or "{}")
+            values = json.loads(text or "{}")
         except ValueError:
             values = None
         if not isinstance(values, dict):
             raise ValidationError(
                 _(
                     'The context values must be a JSON object, such as {"partner_name": "Ani"}: %s',
-                    self.context_values,
+                    text,
                 )
             )
         return values
@@ -225,7 +237,9 @@ class SicantikNotificationQueue(models.Model):
         """Queue messages by hand. Programs with many of them use `_enqueue`."""
         vals_list = [self._prepare_manual(vals) for vals in vals_list]
         rows = super().create(vals_list)
-        rows.filtered(lambda row: row.state == "pending")._wake_cron()
+        now = fields.Datetime.now()
+        if any(row.state == "pending" and row.scheduled_date <= now for row in rows):
+            self._wake_cron()
         return rows
 
     def write(self, vals):
@@ -271,6 +285,11 @@ class SicantikNotificationQueue(models.Model):
             vals["phone"] = partner.whatsapp_e164
         vals.setdefault("company_id", (partner.company_id or self.env.company).id)
         return vals
+
+    def unlink(self):
+        """Delete ended messages; what they count in totals stays."""
+        self.env["sicantik.notification.tally"].sudo()._count_deleted(self)
+        return super().unlink()
 
     @api.ondelete(at_uninstall=False)
     def _unlink_except_under_way(self):
@@ -381,11 +400,22 @@ class SicantikNotificationQueue(models.Model):
         self.env.invalidate_all(flush=False)
 
     @api.model
-    def _wake_cron(self):
-        """Make the scheduled action run as soon as this transaction has committed."""
+    def _wake_cron(self, at=None):
+        """Make the scheduled action run as soon as this transaction has committed, or at a time.
+
+        :param datetime at: UTC; in the past and None mean now
+        """
         cron = self.env.ref(CRON, raise_if_not_found=False)
-        if cron:
+        if not cron:
+            return
+        if not at or at <= fields.Datetime.now():
             cron.sudo()._trigger()
+        elif not (
+            self.env["ir.cron.trigger"]
+            .sudo()
+            .search_count([("cron_id", "=", cron.id), ("call_at", "<=", at)], limit=1)
+        ):
+            cron.sudo()._trigger(at)
 
     # === ACTIONS ===#
 
@@ -436,6 +466,8 @@ class SicantikNotificationQueue(models.Model):
                 "state": "pending",
                 "scheduled_date": fields.Datetime.now(),
                 "retry_count": 0,
+                "interrupted_count": 0,
+                "worker": False,
                 "next_retry_date": False,
                 "error_message": False,
                 "error_class": False,
@@ -497,11 +529,11 @@ class SicantikNotificationQueue(models.Model):
 
     @api.model
     def cron_process_queue(self):
-        """Scheduled action: send what is due, within a budget of time.
+        """Scheduled action: send what is due, within a budget of time, or have lanes of jobs do it.
 
         :return: {"processed", "sent", "failed", "skipped"}: how many rows
         :rtype: dict
         :raise AccessError: the caller is not a notification manager
         """
         self.env["sicantik.notification.access"]._check_manager()
-        return self.env["sicantik.notification.drain"].sudo()._run()
+        return self.env["sicantik.notification.lane"].sudo()._drain_or_start()

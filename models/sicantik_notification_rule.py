@@ -1,15 +1,18 @@
 import json
+from collections import Counter
 from datetime import timedelta
 
 from odoo import _, api, fields, models
 from odoo.exceptions import AccessError, ValidationError
 
 from ..compat import group_users, run_code
+from .road import Rule
 from .sicantik_notification_evaluation import PER_RECORD_NAMES, Failure
 from .sicantik_notification_queue import ONCE
 from .sicantik_whatsapp_template_master import META_PREFIX
 
 GROUP = "sicantik_notification_automation.%s"
+PERIODS = {"minute": 60, "hour": 3600, "day": 24 * 3600}  # in seconds
 PYTHON_FIELDS = ("condition_python", "context_preparation_code")
 # States of a row that count as “this person was told”, for `once` and `cooldown`.
 TOLD_STATES = ("pending", "processing", "sent")
@@ -137,6 +140,11 @@ class SicantikNotificationRule(models.Model):
             "CHECK (scheduled_delay >= 0 AND batch_interval >= 0 AND retry_delay >= 0 AND max_retries >= 0)",
             "Delays and numbers of retries cannot be negative.",
         ),
+        (
+            "rate_limit_positive",
+            "CHECK (rate_limit_enabled IS NOT TRUE OR rate_limit_count > 0)",
+            "A rate limit of none sends nothing. Enter a number, or switch the limit off.",
+        ),
     ]
 
     # === COMPUTES ===#
@@ -164,10 +172,11 @@ class SicantikNotificationRule(models.Model):
             ["rule_id", "state"],
             ["__count"],
         )
-        counts = {(rule.id, state): count for rule, state, count in groups}
+        counts = Counter({(rule.id, state): count for rule, state, count in groups})
+        counts += self.env["sicantik.notification.tally"]._totals("rule_id", self.ids)
         for rule in self:
-            rule.success_count = counts.get((rule.id, "sent"), 0)
-            rule.failed_count = counts.get((rule.id, "failed"), 0)
+            rule.success_count = counts[rule.id, "sent"]
+            rule.failed_count = counts[rule.id, "failed"]
 
     # === CONSTRAINTS ===#
 
@@ -573,6 +582,22 @@ class SicantikNotificationRule(models.Model):
                         "The recipient has not agreed to WhatsApp messages, which this rule asks for."
                     ),
                 )
+
+    def _facts(self):
+        """Give what the drain has to know.
+
+        :rtype: road.Rule
+        """
+        self.ensure_one()
+        return Rule(
+            id=self.id,
+            name=self.name,
+            retry_delay=self.retry_delay,
+            require_opt_in=self.require_opt_in,
+            respect_blacklist=self.respect_blacklist,
+            limit=self.rate_limit_count if self.rate_limit_enabled else None,
+            period=PERIODS[self.rate_limit_period],
+        )
 
     def _obeys(self, entry):
         """Tell whether a blacklist entry holds for this rule; a person's own opt-out always does."""

@@ -1,5 +1,6 @@
 import logging
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass, field, replace
 
 import psycopg2
 
@@ -14,26 +15,32 @@ from ..providers import (
     MissingParameter,
     Route,
     Template,
-    deliver,
+    attempt,
     errors,
+    goes_on,
     parameters,
 )
+from .road import Job, Refusal, Row, Wait
 from .sicantik_whatsapp_template_master import META_PREFIX, USABLE_STATUSES
+from .transaction import committed
 
 _logger = logging.getLogger(__name__)
 
 # Among providers of the same sequence (contract, section 7); Meta goes before all of them.
 TIE_ORDER = ("fonnte", "watzap", "waha", "twilio")
+# Seconds for which a caller who wants a message sent right now waits for a provider's pace.
+HORIZON_NOW = 10.0
 DEFAULT_PROVIDER = "sicantik_notification_automation.default_provider_id"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Request:
-    """One message for which ways are to be found: plain values, and the partner record (may be empty)."""
+    """One message for which ways are to be found."""
 
     key: int
     phone: str
-    partner: models.BaseModel
+    opted_in: bool
+    window_open: bool
     company_id: int
     message_type: str = "template"
     template_key: str = ""
@@ -42,12 +49,43 @@ class Request:
     reference: str = ""
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """Why no way was found; nothing has been sent."""
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A master template as it is sent."""
 
-    error_class: str
-    error_message: str
+    key: str
+    name: str
+    language: str
+    parameters: tuple
+    body: str
+    at_meta: bool
+    fonnte_variables: bool
+
+
+@dataclass(frozen=True)
+class Directory:
+    """What ways are made of: the senders in the order in which they are tried, and the texts by key."""
+
+    senders: tuple
+    texts: dict
+
+    def find(self, key):
+        """Tell whether a template exists under a key, with or without Meta's prefix."""
+        plain = (key or "").removeprefix(META_PREFIX)
+        return bool(plain and (plain in self.texts or META_PREFIX + plain in self.texts))
+
+    def meta_text(self, key):
+        """Give the text that Meta would be asked for: `meta_<key>` first, then the key itself."""
+        plain = (key or "").removeprefix(META_PREFIX)
+        for candidate in (META_PREFIX + plain, plain):
+            text = self.texts.get(candidate)
+            if text and text.at_meta:
+                return text
+        return None
+
+    def plain_text(self, key):
+        """Give the text that the other providers send: the one without the prefix."""
+        return self.texts.get((key or "").removeprefix(META_PREFIX))
 
 
 class SicantikWhatsappDispatcher(models.AbstractModel):
@@ -75,14 +113,15 @@ class SicantikWhatsappDispatcher(models.AbstractModel):
         :raise UserError: there is no such partner
         """
         partner, company = self._checked_target(partner_id, permit_id)
-        providers = self._providers().filtered(lambda one: one.company_id.id in (False, company.id))
-        metas = providers.filtered(lambda provider: provider.provider_type == "meta")
-        templates = self.env["sicantik.whatsapp.template.master"].sudo()._by_key([template_key])
-        request = Request(
-            0, partner.whatsapp_e164 or "", partner, company.id, template_key=template_key or ""
+        directory = self._directory([template_key] if template_key else [])
+        usable = [sender.id for sender in directory.senders if not self._is_resting(sender)]
+        providers = self._providers().filtered(
+            lambda one: one.company_id.id in (False, company.id) and one.id in usable
         )
+        metas = providers.filtered(lambda provider: provider.provider_type == "meta")
+        request = self._request(partner, company, template_key=template_key or "")
         why_not_meta = (
-            self._why_not_meta(request, templates) if template_key else self._why_no_consent(partner)
+            self._why_not_meta(request, directory) if template_key else self._why_no_consent(request)
         )
         if metas and not why_not_meta:
             window = partner.whatsapp_window_open
@@ -137,19 +176,25 @@ class SicantikWhatsappDispatcher(models.AbstractModel):
         self, template_key, partner, context_values, company=None, permit_id=None, provider=None
     ):
         """As `send_template_message`, for a partner record, by `provider` only if it is given."""
-        templates = self.env["sicantik.whatsapp.template.master"].sudo()._by_key([template_key])
-        if not self._find_templates(template_key, templates):
+        if not self._directory([template_key]).find(template_key):
             raise UserError(self._no_template_message(template_key))
         company = company or partner.company_id or self.env.company
-        request = Request(
+        request = self._request(
+            partner.sudo(), company, template_key=template_key, context=dict(context_values or {})
+        )
+        return self._send_now(request, partner, permit_id, provider=provider)
+
+    @api.model
+    def _request(self, partner, company, **values):
+        """Make a Request for a partner record."""
+        return Request(
             0,
             partner.whatsapp_e164 or "",
-            partner.sudo(),
+            partner.whatsapp_opt_in,
+            partner.whatsapp_window_open,
             company.id,
-            template_key=template_key,
-            context=dict(context_values or {}),
+            **values,
         )
-        return self._send_now(request, permit_id, provider=provider)
 
     @api.model
     def send_text_message(self, partner_id, message, provider_type=None):
@@ -166,10 +211,8 @@ class SicantikWhatsappDispatcher(models.AbstractModel):
         :raise UserError: there is no such partner
         """
         partner, company = self._checked_target(partner_id)
-        request = Request(
-            0, partner.whatsapp_e164 or "", partner, company.id, message_type="text", body=message or ""
-        )
-        return self._send_now(request, provider_type=provider_type)
+        request = self._request(partner, company, message_type="text", body=message or "")
+        return self._send_now(request, partner, provider_type=provider_type)
 
     def _checked_target(self, partner_id, permit_id=None):
         """Give the partner and the company of a call, after checking what the caller may see."""
@@ -186,30 +229,95 @@ class SicantikWhatsappDispatcher(models.AbstractModel):
     # === PLAN ===#
 
     @api.model
-    def _plan(self, requests, provider_type=None, provider=None):
+    def _directory(self, keys):
+        """Read once what the ways of many messages are made of.
+
+        :param keys: keys of master templates, with or without Meta's prefix
+        :rtype: Directory
+        """
+        providers = self._providers()
+        standing = self.env["sicantik.notification.allowance"]._standing(providers.ids)
+        texts = self.env["sicantik.whatsapp.template.master"].sudo()._by_key(keys)
+        return Directory(
+            tuple(one._sender(*standing.get(one.id, (None, None))) for one in providers),
+            {key: self._text(template) for key, template in texts.items()},
+        )
+
+    @api.model
+    def _text(self, template):
+        return Text(
+            key=template.template_key,
+            name=template.meta_template_name or template.template_key,
+            language=template.language,
+            parameters=tuple(template._parameter_names()),
+            body=template.body_preview or "",
+            at_meta=template._is_usable_at_meta(),
+            fonnte_variables=bool(template.fonnte_template_id) and template.fonnte_status in USABLE_STATUSES,
+        )
+
+    @api.model
+    def _providers(self):
+        """Give the providers that are set up, in the order in which they are tried.
+
+        Those whose circuit is open are among them: they are tried again by and by.
+        """
+        providers = (
+            self.env["sicantik.whatsapp.provider"]
+            .sudo()
+            .with_context(active_test=True)
+            .search(
+                [
+                    ("credential_state", "in", ("configured", "error")),
+                    ("provider_type", "in", list(PROVIDERS)),
+                ]
+            )
+        )
+        refusing = providers.filtered(lambda provider: provider.credential_state == "error")
+        if refusing:
+            standing = self.env["sicantik.notification.allowance"]._standing(refusing.ids)
+            providers -= refusing.filtered(lambda one: not standing.get(one.id, (None, None))[1])
+        default_id = self.env["ir.config_parameter"].sudo().get_param(DEFAULT_PROVIDER) or ""
+
+        def rank(provider):
+            tie = TIE_ORDER.index(provider.provider_type) if provider.provider_type in TIE_ORDER else -1
+            return (
+                provider.provider_type != "meta",
+                str(provider.id) != default_id,
+                provider.sequence,
+                tie,
+                provider.id,
+            )
+
+        return providers.sorted(rank)
+
+    @api.model
+    def _is_resting(self, sender):
+        """Whether the circuit of a sender is open, and it is not yet time to try it again."""
+        return bool(sender.probe_date and sender.probe_date > fields.Datetime.now())
+
+    @api.model
+    def _plan(self, requests, directory=None, provider_type=None, provider=None):
         """Find the ways of many messages.
 
         :param list[Request] requests: the messages
+        :param Directory directory: what `_directory` gave for their templates; None: read it now
         :param str provider_type: look at providers of this type only
         :param provider: look at this provider only
         :return: {request key: list[Route] in the order in which they are tried, or Refusal}
         :rtype: dict
         """
-        providers = self._providers()
-        if provider_type:
-            providers = providers.filtered(lambda one: one.provider_type == provider_type)
-        if provider:
-            providers &= provider
-        templates = (
-            self.env["sicantik.whatsapp.template.master"]
-            .sudo()
-            ._by_key({request.template_key for request in requests if request.template_key})
-        )
-        accounts = {one.id: one._account() for one in providers}
+        if directory is None:
+            directory = self._directory({one.template_key for one in requests if one.template_key})
+        senders = [
+            sender
+            for sender in directory.senders
+            if (not provider_type or sender.provider_type == provider_type)
+            and (not provider or sender.id == provider.id)
+        ]
         planned = {}
         for request in requests:
             try:
-                planned[request.key] = self._routes(request, providers, templates, accounts)
+                planned[request.key] = self._routes(request, senders, directory)
             except MissingParameter as missing:
                 planned[request.key] = Refusal(
                     "missing_parameter",
@@ -228,50 +336,27 @@ class SicantikWhatsappDispatcher(models.AbstractModel):
                 )
         return planned
 
-    @api.model
-    def _providers(self):
-        """Give the providers that may be used, in the order in which they are tried."""
-        providers = (
-            self.env["sicantik.whatsapp.provider"]
-            .sudo()
-            .with_context(active_test=True)
-            .search([("credential_state", "=", "configured"), ("provider_type", "in", list(PROVIDERS))])
-        )
-        default_id = self.env["ir.config_parameter"].sudo().get_param(DEFAULT_PROVIDER) or ""
-
-        def rank(provider):
-            tie = TIE_ORDER.index(provider.provider_type) if provider.provider_type in TIE_ORDER else -1
-            return (
-                provider.provider_type != "meta",
-                str(provider.id) != default_id,
-                provider.sequence,
-                tie,
-                provider.id,
-            )
-
-        return providers.sorted(rank)
-
-    def _routes(self, request, providers, templates, accounts):
+    def _routes(self, request, senders, directory):
         if not request.phone:
             return Refusal(
                 "no_number", _("The recipient has no usable WhatsApp number. Enter one in the contact.")
             )
         is_text = request.message_type == "text"
-        if not is_text and not self._find_templates(request.template_key, templates):
+        if not is_text and not directory.find(request.template_key):
             return Refusal("no_template", self._no_template_message(request.template_key))
-        mine = providers.filtered(lambda one: one.company_id.id in (False, request.company_id))
-        metas = mine.filtered(lambda one: one.provider_type == "meta")
-        why_not_meta = self._why_not_meta(request, templates)
+        mine = [one for one in senders if one.company_id in (None, request.company_id)]
+        has_meta = any(one.provider_type == "meta" for one in mine)
+        why_not_meta = self._why_not_meta(request, directory) if has_meta else None
         forms = {}
-        if metas and not why_not_meta:
-            forms["meta"] = self._meta_template(request.template_key, templates)
-        plain = self._plain_template(request.template_key, templates)
-        if (is_text or plain) and mine - metas:
+        if has_meta and not why_not_meta:
+            forms["meta"] = directory.meta_text(request.template_key)
+        plain = directory.plain_text(request.template_key)
+        if (is_text or plain) and any(one.provider_type != "meta" for one in mine):
             forms["plain"] = plain
         messages, missing = {}, None
-        for form, template in forms.items():
+        for form, text in forms.items():
             try:
-                messages[form] = self._message(request, template)
+                messages[form] = self._message(request, text)
             except MissingParameter as error:
                 missing = missing or error
         if missing and not messages:
@@ -280,65 +365,43 @@ class SicantikWhatsappDispatcher(models.AbstractModel):
         for one in mine:
             message = messages.get("meta" if one.provider_type == "meta" else "plain")
             if message:
-                routes.append(Route(one.id, accounts[one.id], message))
-        return routes or Refusal("no_provider", self._no_provider_message(metas, why_not_meta))
+                routes.append(Route(one.id, one.account, message))
+        return routes or Refusal("no_provider", self._no_provider_message(has_meta, why_not_meta))
 
-    def _message(self, request, template):
+    def _message(self, request, text):
         if request.message_type == "text":
             return Message(request.phone, request.body, reference=request.reference)
-        values = parameters.ordered(template._parameter_names(), request.context)
-        body = template.body_preview or ""
+        values = parameters.ordered(text.parameters, request.context)
         return Message(
             phone=request.phone,
-            text=parameters.render(body, dict(values)),
+            text=parameters.render(text.body, dict(values)),
             template=Template(
-                name=template.meta_template_name or template.template_key,
-                language=template.language,
+                name=text.name,
+                language=text.language,
                 parameters=values,
-                body=body,
-                fonnte_variables=bool(template.fonnte_template_id)
-                and template.fonnte_status in USABLE_STATUSES,
+                body=text.body,
+                fonnte_variables=text.fonnte_variables,
             ),
             reference=request.reference,
         )
 
     # === TEMPLATES AND CONSENT ===#
 
-    @api.model
-    def _meta_template(self, key, templates):
-        """Give the template that Meta would be asked for: `meta_<key>` first, then the key itself."""
-        plain = (key or "").removeprefix(META_PREFIX)
-        for candidate in (META_PREFIX + plain, plain):
-            template = templates.get(candidate)
-            if template and template._is_usable_at_meta():
-                return template
-        return None
-
-    @api.model
-    def _plain_template(self, key, templates):
-        """Give the template whose text the other providers send: the one without the prefix."""
-        return templates.get((key or "").removeprefix(META_PREFIX))
-
-    @api.model
-    def _find_templates(self, key, templates):
-        plain = (key or "").removeprefix(META_PREFIX)
-        return bool(plain and (templates.get(plain) or templates.get(META_PREFIX + plain)))
-
-    def _why_no_consent(self, partner):
-        if partner.whatsapp_opt_in or partner.whatsapp_window_open:
+    def _why_no_consent(self, request):
+        if request.opted_in or request.window_open:
             return None
         return _("the recipient has neither opted in nor written within the last 24 hours.")
 
-    def _why_not_meta(self, request, templates):
+    def _why_not_meta(self, request, directory):
         """Say why Meta cannot take a message; None when it can (contract, section 6)."""
         if request.message_type == "text":
-            if request.partner.whatsapp_window_open:
+            if request.window_open:
                 return None
             return _("free text needs a message of the recipient within the last 24 hours.")
-        no_consent = self._why_no_consent(request.partner)
+        no_consent = self._why_no_consent(request)
         if no_consent:
             return no_consent
-        if not self._meta_template(request.template_key, templates):
+        if not directory.meta_text(request.template_key):
             return _("the template “%s” is not usable at Meta.", request.template_key)
         return None
 
@@ -363,20 +426,15 @@ class SicantikWhatsappDispatcher(models.AbstractModel):
 
     # === ONE MESSAGE, NOW ===#
 
-    def _send_now(self, request, permit_id=None, provider_type=None, provider=None):
+    def _send_now(self, request, partner, permit_id=None, provider_type=None, provider=None):
         """Plan and deliver one message and write its log in a transaction of its own.
 
         :return: the dict of `send_template_message`
         """
-        blocked = self.env["sicantik.notification.blacklist"].sudo()._blocked([request.phone])
-        if blocked:
-            source, reason = blocked[request.phone]
-            plan = Refusal("blacklisted", _("The number is on the blacklist: %s", reason or source))
-        else:
-            plan = self._plan([request], provider_type, provider)[request.key]
-        walk = [] if isinstance(plan, Refusal) else next(deliver([(request.key, plan)], workers=1))[1]
+        directory = self._directory([request.template_key] if request.template_key else [])
+        job = self._deliver_now(request, directory, provider_type, provider)
         values = {
-            "partner_id": request.partner.id,
+            "partner_id": partner.id,
             "phone": request.phone,
             "template_key": request.template_key,
             "context_values": self.env["sicantik.notification.queue"]._with_json(
@@ -386,15 +444,59 @@ class SicantikWhatsappDispatcher(models.AbstractModel):
             "res_id": permit_id or False,
             "company_id": request.company_id,
         }
-        logs = (
-            self._prepare_refusal_log(plan, values) if not walk else self._prepare_attempt_logs(walk, values)
-        )
+        logs = self._prepare_attempt_logs(job.attempts, values)
+        if isinstance(job.verdict, Refusal):
+            logs += self._prepare_refusal_log(job.verdict, values)
+        outcomes = [(route.provider_id, attempt) for route, attempt in job.attempts]
         self.env["sicantik.notification.log"]._record_committed(logs)
-        return self._result_of(plan, walk)
+        committed(self.env, lambda env: env["sicantik.whatsapp.circuit"]._note(outcomes))
+        return self._result_of(job)
+
+    def _deliver_now(self, request, directory, provider_type, provider):
+        """Take a message along its ways, within the limits of each.
+
+        :return: the job, decided, or with the reason why it was not sent as its verdict
+        :rtype: Job
+        """
+        row = Row(*[None] * len(Row._fields))._replace(phone=request.phone, priority=0)
+        job = Job(row, window_open=request.window_open)
+        blocked = self.env["sicantik.notification.blacklist"].sudo()._blocked([request.phone])
+        if blocked:
+            source, reason = blocked[request.phone]
+            job.verdict = Refusal("blacklisted", _("The number is on the blacklist: %s", reason or source))
+            return job
+        plan = self._plan([request], directory, provider_type, provider)[request.key]
+        if isinstance(plan, Refusal):
+            job.verdict = plan
+            return job
+        job.routes = plan
+        senders = {sender.id: sender for sender in directory.senders}
+        while job.routes:
+
+            def admit(env):
+                # A retried transaction begins with the ways as they were.
+                tried = replace(job, routes=list(job.routes))
+                (at,) = env["sicantik.notification.allowance"]._admit([tried], senders, {}, HORIZON_NOW)
+                return at, tried.routes
+
+            at, routes = committed(self.env, admit)
+            if at is None:
+                break
+            if isinstance(at, Wait):
+                when = fields.Datetime.context_timestamp(self, at.until).strftime("%H:%M:%S")
+                job.verdict = Refusal(
+                    "limited",
+                    _("%(reason)s There is room again at %(when)s.", reason=at.reason, when=when),
+                )
+                break
+            time.sleep(at)
+            job.attempts.append((routes[0], attempt(routes[0])))
+            job.routes = routes[1:] if goes_on(job.answer) else []
+        return job
 
     @api.model
     def _prepare_refusal_log(self, refusal, values):
-        held_back = refusal.error_class in ("blacklisted", "no_number", "no_opt_in")
+        held_back = refusal.error_class in ("blacklisted", "no_number", "no_opt_in", "limited")
         return [
             {
                 **values,
@@ -405,18 +507,18 @@ class SicantikWhatsappDispatcher(models.AbstractModel):
         ]
 
     @api.model
-    def _prepare_attempt_logs(self, walk, values, attempts_before=0):
+    def _prepare_attempt_logs(self, attempts, values, attempts_before=0):
         """Give the log rows of the attempts at one message.
 
-        :param walk: list of (Route, Attempt)
+        :param attempts: list of (Route, Attempt)
         :param dict values: what the rows have in common
         :param int attempts_before: how many attempts there were already
         :rtype: list[dict]
         """
         now = fields.Datetime.now()
         rows = []
-        for number, (route, attempt) in enumerate(walk, attempts_before + 1):
-            accepted = attempt.outcome == ACCEPTED
+        for number, (route, result) in enumerate(attempts, attempts_before + 1):
+            accepted = result.outcome == ACCEPTED
             rows.append(
                 {
                     **values,
@@ -424,45 +526,46 @@ class SicantikWhatsappDispatcher(models.AbstractModel):
                     "sent_date": now if accepted else False,
                     "provider_id": route.provider_id,
                     "provider_type": route.account.provider_type,
-                    "external_message_id": attempt.message_id or False,
-                    "error_message": attempt.error_message or False,
-                    "error_class": attempt.error_class or False,
-                    "processing_time_ms": attempt.elapsed_ms,
+                    "external_message_id": result.message_id or False,
+                    "error_message": result.error_message or False,
+                    "error_class": result.error_class or False,
+                    "processing_time_ms": result.elapsed_ms,
                     "attempt": number,
                     "delivery_state": "accepted" if accepted else False,
                 }
             )
         return rows
 
-    def _result_of(self, plan, walk):
-        if not walk:
+    def _result_of(self, job):
+        if not job.attempts:
+            refusal = job.verdict or Refusal("no_provider", self._no_provider_message(False, None))
             return {
                 "success": False,
                 "provider": False,
                 "provider_type": False,
                 "provider_id": False,
                 "message_id": False,
-                "error": plan.error_message,
-                "error_class": plan.error_class,
+                "error": refusal.error_message,
+                "error_class": refusal.error_class,
             }
         names = {
             provider.id: provider.name
             for provider in self.env["sicantik.whatsapp.provider"]
             .sudo()
-            .browse({route.provider_id for route, _attempt in walk})
+            .browse({route.provider_id for route, _last in job.attempts})
         }
-        route, attempt = walk[-1]
+        route, last = job.attempts[-1]
         result = {
-            "success": attempt.outcome == ACCEPTED,
+            "success": last.outcome == ACCEPTED,
             "provider": names[route.provider_id],
             "provider_type": route.account.provider_type,
             "provider_id": route.provider_id,
-            "message_id": attempt.message_id or False,
-            "error": attempt.error_message or False,
-            "error_class": attempt.error_class or False,
+            "message_id": last.message_id or False,
+            "error": last.error_message or False,
+            "error_class": last.error_class or False,
         }
-        if len(walk) > 1:
-            first_route, first_attempt = walk[0]
+        if len(job.attempts) > 1:
+            first_route, first_attempt = job.attempts[0]
             result.update(
                 fallback_used=True,
                 original_provider=names[first_route.provider_id],

@@ -4,6 +4,7 @@ from odoo import _, api, fields, models
 
 from ..compat import check_access
 from ..providers import PROVIDERS, Account, provider_for
+from .road import Sender
 from .sicantik_notification_access import MANAGER
 
 # What takes part in the connection: a change makes the last test worthless.
@@ -15,6 +16,7 @@ class SicantikWhatsappProvider(models.Model):
 
     _name = "sicantik.whatsapp.provider"
     _description = "WhatsApp Provider"
+    _inherit = ["mail.thread", "mail.activity.mixin"]
     _order = "sequence, id"
 
     name = fields.Char(required=True)
@@ -39,8 +41,17 @@ class SicantikWhatsappProvider(models.Model):
         default="draft",
         required=True,
         copy=False,
+        tracking=True,
     )
     last_error_message = fields.Text(readonly=True, copy=False)
+    probe_date = fields.Datetime(
+        string="Tried Again At",
+        compute="_compute_standing",
+        help="Messages were refused several times in a row, so they go elsewhere or wait. One is tried then.",
+    )
+    paused_until = fields.Datetime(
+        compute="_compute_standing", help="The service has asked to slow down until then."
+    )
 
     # Connection
     base_url = fields.Char(
@@ -73,9 +84,14 @@ class SicantikWhatsappProvider(models.Model):
 
     # Limits
     rate_per_second = fields.Float(help="Messages per second at most; 0: no limit.")
-    daily_limit = fields.Integer(help="Messages per day at most; 0: no limit.")
+    daily_limit = fields.Integer(help="Messages in any 24 hours at most; 0: no limit.")
     min_delay_seconds = fields.Float(
-        string="Minimum Delay (s)", help="Seconds between two messages at least."
+        string="Minimum Delay (s)",
+        help="Seconds between two messages at least; up to a quarter more, at random.",
+    )
+    messaging_limit = fields.Integer(
+        help="Meta's messaging limit: how many people may be written to first in any 24 hours "
+        "(250, 2000, 10000, 100000); 0: no limit.",
     )
     on_interrupted = fields.Selection(
         [("hold", "Hold for a person to decide"), ("resend", "Send again")],
@@ -84,6 +100,15 @@ class SicantikWhatsappProvider(models.Model):
         required=True,
         help="What happens to a message whose sending was interrupted, so that nobody knows whether it left.",
     )
+
+    _sql_constraints = [
+        (
+            "limits_not_negative",
+            "CHECK (rate_per_second >= 0 AND daily_limit >= 0 AND min_delay_seconds >= 0"
+            " AND messaging_limit >= 0)",
+            "A limit cannot be negative. Enter 0 for none.",
+        ),
+    ]
 
     @api.model
     def _default_webhook_token(self):
@@ -107,6 +132,13 @@ class SicantikWhatsappProvider(models.Model):
                 and f"{base}/sicantik/webhook/{provider.id}/{provider.webhook_token}"
             )
 
+    def _compute_standing(self):
+        standing = self.env["sicantik.notification.allowance"].sudo()._standing(self.ids)
+        for provider in self:
+            paused_until, probe_date = standing.get(provider.id, (None, None))
+            provider.paused_until = paused_until and paused_until.replace(microsecond=0)
+            provider.probe_date = probe_date and probe_date.replace(microsecond=0)
+
     @api.model_create_multi
     def create(self, vals_list):
         for vals in vals_list:
@@ -124,6 +156,7 @@ class SicantikWhatsappProvider(models.Model):
             for name in CONNECTION_FIELDS
         ):
             vals.update(credential_state="draft", last_error_message=False)
+            self.env["sicantik.whatsapp.circuit"].sudo()._reset(self)
         return super().write(vals)
 
     # === WHAT THE WIRE NEEDS ===#
@@ -142,6 +175,29 @@ class SicantikWhatsappProvider(models.Model):
             sender_id=provider.sender_id or "",
             account_id=provider.account_id or "",
             api_version=provider.api_version or "",
+        )
+
+    def _sender(self, paused_until=None, probe_date=None):
+        """Give what the drain has to know.
+
+        :param datetime paused_until: until when it rests; see `sicantik.notification.allowance`
+        :param datetime probe_date: when it is tried again, while its circuit is open
+        :rtype: road.Sender
+        """
+        self.ensure_one()
+        return Sender(
+            id=self.id,
+            name=self.name,
+            provider_type=self.provider_type,
+            company_id=self.company_id.id or None,
+            account=self._account(),
+            on_interrupted=self.on_interrupted,
+            rate_per_second=self.rate_per_second,
+            min_delay_seconds=self.min_delay_seconds,
+            daily_limit=self.daily_limit,
+            messaging_limit=self.messaging_limit,
+            probe_date=probe_date,
+            paused_until=paused_until,
         )
 
     # === ACTIONS ===#
@@ -174,6 +230,7 @@ class SicantikWhatsappProvider(models.Model):
         else:
             report = provider_for(self._account()).test_connection()
             problem = "" if report.ok else report.message
+        self.env["sicantik.whatsapp.circuit"].sudo()._reset(self)
         self.write(
             {"credential_state": "error" if problem else "configured", "last_error_message": problem or False}
         )

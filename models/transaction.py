@@ -10,6 +10,7 @@ import threading
 import time
 
 import psycopg2
+from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED
 
 from odoo import SUPERUSER_ID, api
 from odoo.modules import module
@@ -19,6 +20,8 @@ from .sicantik_notification_evaluation import CONCURRENCY_ERRORS
 _logger = logging.getLogger(__name__)
 
 TRIES = 8
+# Seconds for which a transaction is tried again while the database cannot be reached: what a restart takes.
+PATIENCE = 60
 
 
 def shares_cursor(env):
@@ -30,24 +33,123 @@ def shares_cursor(env):
 
 
 def committed(env, work):
-    """Run work(env) in a new transaction and commit it.
+    """Run work(env) in a new transaction and commit it; see `Transactions.run`."""
+    with Transactions(env) as transactions:
+        return transactions.run(work)
 
-    :param env: any environment of the database
-    :param work: function of an Environment in superuser mode, with the context of `env`; it may run several
-        times, since cursors are REPEATABLE READ and parallel drains collide now and then
-    :return: what `work` returns; records must not leave it
+
+class Transactions:
+    """Short transactions, one after the other, on one connection of their own.
+
+    They are READ COMMITTED: each statement sees what others have committed by then. So what is read after a
+    lock was taken is current, and a claim passes over rows that others claim instead of failing on them. And
+    no snapshot grows old while requests are under way.
+
+    In a test that holds its records in one transaction they are savepoints of that transaction.
+
+    :param env: any environment of the database; its context, without `active_test`, goes to the work
     """
-    context = {key: value for key, value in env.context.items() if key != "active_test"}
-    if shares_cursor(env):
-        with env.cr.savepoint():
-            return work(env(user=SUPERUSER_ID, su=True, context=context))
-    for attempt in range(1, TRIES + 1):
+
+    def __init__(self, env):
+        self._registry = env.registry
+        self._context = {key: value for key, value in env.context.items() if key != "active_test"}
+        self._shared = env if shares_cursor(env) else None
+        self._cr = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exception):
+        self.close()
+
+    def run(self, work):
+        """Run work(env) in a transaction and commit it.
+
+        A transaction that collides with another one, or whose connection is lost, is tried again: `work` may
+        run several times, the last time after a commit whose answer was lost.
+
+        :param work: function of an Environment in superuser mode
+        :return: what `work` returns; records must not leave it
+        """
+        if self._shared:
+            with self._shared.cr.savepoint():
+                return work(self._environment(self._shared.cr))
+        collisions, deadline = 0, time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self._once(work)
+            except psycopg2.Error as error:
+                lost = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) and (
+                    self._cr is None
+                )
+                if lost and time.monotonic() < deadline:
+                    _logger.warning("The database cannot be reached; trying again")
+                    time.sleep(random.uniform(0.5, 1.5))
+                    continue
+                collisions += 1
+                if error.pgcode not in CONCURRENCY_ERRORS or collisions == TRIES:
+                    raise
+                _logger.debug("transaction collided with another one (%s), trying again", error.pgcode)
+                time.sleep(random.uniform(0, 0.02 * 2**collisions))
+
+    def close(self):
+        """Give the connection back."""
+        if self._shared:
+            self._leave(self._shared.cr)
+            return
+        if self._cr is not None:
+            try:
+                self._leave(self._cr)
+                self._cr.commit()
+                self._cr.close()
+            except psycopg2.Error:
+                self._drop()
+            self._cr = None
+
+    # === FOR SUBCLASSES ===#
+
+    def _enter(self, cr):
+        """Prepare a new connection."""
+
+    def _leave(self, cr):
+        """Undo what `_enter` did, before the connection goes back to those of all."""
+
+    # === INSIDE ===#
+
+    def _once(self, work):
         try:
-            with env.registry.cursor() as cr:
-                return work(api.Environment(cr, SUPERUSER_ID, context))
-        except psycopg2.Error as error:
-            if error.pgcode not in CONCURRENCY_ERRORS or attempt == TRIES:
-                raise
-            _logger.debug("transaction collided with another one (%s), trying again", error.pgcode)
-            time.sleep(random.uniform(0, 0.02 * 2**attempt))
-    raise AssertionError("unreachable")
+            if self._cr is None:
+                cr = self._registry.cursor()
+                cr._cnx.set_isolation_level(ISOLATION_LEVEL_READ_COMMITTED)
+                self._cr = cr
+                self._enter(cr)
+                cr.commit()
+            result = work(self._environment(self._cr))
+            self._cr.commit()
+            return result
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _roll_back(self):
+        if self._cr is None:
+            return
+        try:
+            self._cr.rollback()
+        except psycopg2.Error:
+            self._drop()
+        else:
+            if self._cr._cnx.closed:
+                self._drop()
+
+    def _drop(self):
+        """Forget a broken connection; the pool does when it sees that it is closed."""
+        cr, self._cr = self._cr, None
+        try:
+            cr._cnx.close()
+            cr.close()
+        except psycopg2.Error:
+            _logger.debug("a lost connection could not be closed")
+
+    def _environment(self, cr):
+        return api.Environment(cr, SUPERUSER_ID, self._context)

@@ -1,12 +1,13 @@
 """Wire adapters for WhatsApp services, in plain Python: no import of odoo, no database, safe in threads.
 
 Build an :class:`Account` and a :class:`Message`, then ``provider_for(account).send(message)`` for one message
-or :func:`deliver` for many. A new service is one module with a :class:`Provider` and a line in ``registry``.
+or :class:`Deliveries` for many. A new service is one module with a :class:`Provider` and a line in
+``registry``.
 """
 
 from . import errors, parameters, phone
 from .base import Provider
-from .delivery import Route, deliver, walk
+from .delivery import Deliveries, Route, attempt, goes_on, longest_attempt
 from .errors import Verdict
 from .message import ACCEPTED, REFUSED, UNKNOWN, Account, Attempt, Message, Report, Template
 from .parameters import MissingParameter
@@ -20,6 +21,7 @@ __all__ = [
     "UNKNOWN",
     "Account",
     "Attempt",
+    "Deliveries",
     "Message",
     "MissingParameter",
     "Provider",
@@ -27,11 +29,12 @@ __all__ = [
     "Route",
     "Template",
     "Verdict",
-    "deliver",
+    "attempt",
     "errors",
+    "goes_on",
+    "longest_attempt",
     "parameters",
     "phone",
     "provider_for",
     "to_e164",
-    "walk",
 ]

@@ -18,6 +18,7 @@ from odoo.tests.common import BaseCase
 from odoo.tools import config, mute_logger
 
 from ..models import transaction
+from ..models.sicantik_notification_worker import LOCK_SPACE
 from .common import Gateway
 
 TIMEOUT = 60
@@ -117,6 +118,8 @@ class TestConcurrency(BaseCase):
             partner = env["res.partner"].browse(self.ids["res.partner"])
             env.cr.execute("DELETE FROM sicantik_notification_log WHERE partner_id = %s", [partner.id])
             env.cr.execute("DELETE FROM sicantik_notification_queue WHERE partner_id = %s", [partner.id])
+            env.cr.execute("DELETE FROM sicantik_notification_usage")
+            env.cr.execute("DELETE FROM sicantik_notification_allowance")
             env["sicantik.permit"].search([("partner_id", "=", partner.id)]).unlink()
             for name in (
                 "notification.rule",
@@ -216,10 +219,9 @@ class TestConcurrency(BaseCase):
             self.assertEqual(
                 (row.state, row.provider_id.id), ("processing", self.ids["sicantik.whatsapp.provider"])
             )
-            row.lease_until = "2000-01-01 00:00:00"
         with (
             self.environment() as env,
-            mute_logger("odoo.addons.sicantik_notification_automation.models.sicantik_notification_drain"),
+            mute_logger("odoo.addons.sicantik_notification_automation.models.sicantik_notification_worker"),
         ):
             env["sicantik.notification.queue"].cron_process_queue()
         with self.environment() as env:
@@ -227,6 +229,80 @@ class TestConcurrency(BaseCase):
             self.assertEqual((row.state, row.error_class), ("failed", "interrupted"))
             self.assertEqual(row.log_ids.mapped("error_class"), ["interrupted"])
         self.assertEqual(len(self.gateway.messages()), 1)
+
+    def test_a_living_worker_keeps_its_rows(self):
+        """However slow its provider is: another drain in between takes nothing from it."""
+        self.gateway.fault("fonnte", "slow", delay=3)
+        with self.environment() as env:
+            row = self._queue(env, 1)
+        process = self._process(DRAIN)
+        self._go(process)
+        self._wait_for(lambda: self.gateway.messages())
+        with self.environment() as env:
+            row.with_env(env).lease_until = "2000-01-01 00:00:00"
+        with self.environment() as env:
+            env["sicantik.notification.queue"].cron_process_queue()
+        with self.environment() as env:
+            self.assertEqual(row.with_env(env).state, "processing")
+        self.assertTrue(process.stdout.readline())
+        with self.environment() as env:
+            self.assertEqual(row.with_env(env).state, "sent")
+
+    def test_a_worker_that_loses_its_connection_writes_its_result_all_the_same(self):
+        self.gateway.fault("fonnte", "slow", delay=3)
+        with self.environment() as env:
+            row = self._queue(env, 1)
+        process = self._process(DRAIN)
+        self._go(process)
+        self._wait_for(lambda: self.gateway.messages())
+        with self.environment() as env:
+            env.cr.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s",
+                [LOCK_SPACE],
+            )
+            self.assertEqual(env.cr.rowcount, 1, "a worker at work holds its lock")
+        with (
+            self.environment() as env,
+            mute_logger("odoo.addons.sicantik_notification_automation.models.sicantik_notification_worker"),
+        ):
+            env["sicantik.notification.queue"].cron_process_queue()  # takes the worker for dead
+        self.assertTrue(process.stdout.readline())
+        with self.environment() as env:
+            self.assertEqual(row.with_env(env).state, "sent")
+        self.assertEqual(len(self.gateway.messages()), 1)
+
+    def test_limits_hold_across_processes(self):
+        with self.environment() as env:
+            rule = env["sicantik.notification.rule"].browse(self.ids["sicantik.notification.rule"])
+            rule.write({"rate_limit_enabled": True, "rate_limit_count": 17, "rate_limit_period": "hour"})
+            rows = self._queue(env, 60)
+            rows.write({"rule_id": rule.id})
+        processes = [self._process(DRAIN), self._process(DRAIN)]
+        for process in processes:
+            self._go(process)
+        for process in processes:
+            self.assertTrue(process.stdout.readline())
+        self.assertEqual(len(self.gateway.messages()), 17)
+        with self.environment() as env:
+            states = rows.with_env(env).mapped("state")
+            self.assertEqual((states.count("sent"), states.count("pending")), (17, 43))
+
+    def test_the_pace_of_a_provider_holds_across_processes(self):
+        with self.environment() as env:
+            env["sicantik.whatsapp.provider"].browse(self.ids["sicantik.whatsapp.provider"]).write(
+                {"rate_per_second": 10}
+            )
+            self._queue(env, 24)
+        processes = [self._process(DRAIN), self._process(DRAIN)]
+        for process in processes:
+            self._go(process)
+        for process in processes:
+            self.assertTrue(process.stdout.readline())
+        times = sorted(message["at"] for message in self.gateway.messages())
+        self.assertEqual(len(times), 24)
+        # Starts are 0.1 s apart; a slow machine lets single ones arrive late, never too many in a second.
+        most = max(sum(1 for one in times if start <= one < start + 1) for start in times)
+        self.assertLessEqual(most, 10 + 3)
 
     def _wait_for(self, condition):
         deadline = time.monotonic() + TIMEOUT

@@ -2,16 +2,22 @@
 
 import dataclasses
 from datetime import timedelta
+from unittest.mock import patch
 
 from odoo import fields
 from odoo.exceptions import UserError, ValidationError
 from odoo.tests import Form, RecordCapturer
 from odoo.tools import mute_logger
 
-from ..providers import deliver
+from ..models.sicantik_notification_worker import ALONE_FROM, DEATHS, Worker
+from ..providers import attempt, delivery
 from .common import NotificationCase
 
-DRAIN = "odoo.addons.sicantik_notification_automation.models.sicantik_notification_drain"
+MODELS = "odoo.addons.sicantik_notification_automation.models"
+DRAIN = f"{MODELS}.sicantik_notification_drain"
+RESCUE = f"{MODELS}.sicantik_notification_worker"
+# Numbers of workers: no drain of the tests gets that far.
+FIRST, SECOND, DEAD = 2_000_000_001, 2_000_000_002, 2_000_000_003
 
 
 class TestQueue(NotificationCase):
@@ -69,15 +75,15 @@ class TestQueue(NotificationCase):
                 priority=priority,
                 scheduled_date=now - timedelta(minutes=minutes),
             )
-        claimed = self.env["sicantik.notification.drain"]._claim("test", None)
-        self.assertEqual([self.queue.browse(id_).body for id_ in claimed], ["a", "b", "c"])
+        claimed = self.env["sicantik.notification.drain"]._claim(FIRST, 10)
+        self.assertEqual([row.body for row in claimed], ["a", "b", "c"])
 
-    def test_more_rows_than_a_batch(self):
+    def test_more_rows_than_a_claim(self):
         rows = self.queue.browse()
-        for _i in range(40):
+        for _i in range(120):
             rows += self._row()
-        self.assertEqual(self.drain()["sent"], 40)
-        self.assertEqual(len(self.gateway.messages()), 40)
+        self.assertEqual(self.drain()["sent"], 120)
+        self.assertEqual(len(self.gateway.messages()), 120)
         self.assertEqual(set(rows.mapped("state")), {"sent"})
 
     # === REFUSALS ===#
@@ -86,13 +92,14 @@ class TestQueue(NotificationCase):
         self.gateway.fault("fonnte", "http:502")
         row = self._row(max_retries=2, rule_id=self.rule.id)
         self.rule.retry_delay = 7
-        for attempt in (1, 2):
+        for number in (1, 2):
             self.drain()
             self.assertEqual(
-                (row.state, row.retry_count, row.error_class), ("pending", attempt, "retry_later")
+                (row.state, row.retry_count, row.error_class), ("pending", number, "retry_later")
             )
             wait = row.next_retry_date - fields.Datetime.now()
-            self.assertAlmostEqual(wait.total_seconds(), 7 * 60, delta=30)
+            self.assertGreater(wait.total_seconds(), 7 * 60 * 2 ** (number - 1) - 30)
+            self.assertLess(wait.total_seconds(), 7 * 60 * 2 ** (number - 1) * 1.1 + 1)
             self.assertFalse(self.drain()["processed"], "not before its time")
             row.scheduled_date = fields.Datetime.now()
         self.drain()
@@ -114,7 +121,7 @@ class TestQueue(NotificationCase):
         self.gateway.fault("fonnte", "http:429", retry_after=3600)
         row = self._row()
         self.drain()
-        self.assertEqual(row.error_class, "rate_limited")
+        self.assertEqual((row.error_class, row.retry_count), ("rate_limited", 0), "no attempt is spent")
         self.assertGreater(row.next_retry_date, fields.Datetime.now() + timedelta(minutes=55))
 
     def test_refused_for_good_ends_at_once(self):
@@ -199,42 +206,86 @@ class TestQueue(NotificationCase):
 
     # === CLAIMS AND LEASES ===#
 
-    def test_result_of_a_lost_claim_is_not_written(self):
-        """Whoever comes back after its lease has run out finds the row in other hands; the log tells both."""
-        row = self._row()
+    def _claim(self, worker, *rows):
+        """Claim, plan and admit these rows for a worker, and give the jobs that may leave."""
         drain = self.env["sicantik.notification.drain"]
-        drain._claim("first", None)
-        jobs, _counts = drain._plan("first", row.ids)
-        row.write({"lease_token": "second"})
+        claimed = drain._claim(worker, 100, [row.id for row in rows])
+        self.directory, self.rules = drain._facts(claimed)
+        self.senders = {sender.id: sender for sender in self.directory.senders}
+        jobs = drain._prepare(claimed, self.directory, self.rules)
+        return [job for job, _place in drain._admit(worker, jobs, self.senders, self.rules)[0]]
+
+    def _deliver(self, jobs):
+        for job in jobs:
+            job.attempts = [(job.routes[0], attempt(job.routes[0]))]
+
+    def _settle(self, worker, jobs):
+        self.env["sicantik.notification.settlement"]._settle(worker, jobs, self.senders, self.rules)
+
+    def test_result_of_a_lost_claim_is_not_written(self):
+        """Whoever comes back when its claim is lost finds the row in other hands; the log tells both."""
+        row = self._row()
+        jobs = self._claim(FIRST, row)
+        self._deliver(jobs)
+        row.write({"worker": SECOND})
         self.env.flush_all()
-        drain._settle("first", list(deliver(jobs)))
-        self.assertEqual((row.state, row.lease_token), ("processing", "second"))
+        self._settle(FIRST, jobs)
+        self.assertEqual((row.state, row.worker), ("processing", SECOND))
         self.assertAttempts(row, [("sent", "fonnte", False)])
 
     def test_a_claim_that_was_lost_before_it_left(self):
         """Whoever was too slow to plan finds its rows in other hands, and sends nothing."""
         row = self._row()
         drain = self.env["sicantik.notification.drain"]
-        drain._claim("first", None)
-        for lost in (
-            {"lease_token": "second"},
-            {"lease_token": "first", "lease_until": fields.Datetime.now() - timedelta(seconds=1)},
-        ):
-            row.write(lost)
-            self.env.flush_all()
-            self.assertEqual(drain._plan("first", row.ids)[0], [])
+        claimed = drain._claim(FIRST, 1)
+        row.write({"worker": SECOND})
+        self.env.flush_all()
+        directory, rules = drain._facts(claimed)
+        jobs = drain._prepare(claimed, directory, rules)
+        go, stay = drain._admit(FIRST, jobs, {one.id: one for one in directory.senders}, rules)
+        self.assertEqual((go, stay), ([], []))
+
+    def test_an_answer_that_comes_after_all(self):
+        """The worker had lost its connection only: what it knows is better than “interrupted”."""
+        row = self._row()
+        jobs = self._claim(DEAD, row)
+        self._deliver(jobs)
+        with mute_logger(RESCUE):
+            self.drain()
+        self.assertEqual((row.state, row.error_class), ("failed", "interrupted"))
+        self._settle(DEAD, jobs)
+        self.assertSent(row, "fonnte")
+        self.assertAttempts(row, [("failed", "fonnte", "interrupted"), ("sent", "fonnte", False)])
+
+    def test_an_answer_that_comes_when_a_person_has_decided(self):
+        row = self._row()
+        jobs = self._claim(DEAD, row)
+        self._deliver(jobs)
+        with mute_logger(RESCUE):
+            self.drain()
+        row.action_retry()
+        self.env.flush_all()
+        self._settle(DEAD, jobs)
+        self.assertEqual(row.state, "pending")
+
+    def test_what_is_settled_twice_is_logged_once(self):
+        """A commit whose answer was lost is done again."""
+        row = self._row()
+        jobs = self._claim(FIRST, row)
+        self._deliver(jobs)
+        self._settle(FIRST, jobs)
+        self._settle(FIRST, jobs)
+        self.assertAttempts(row, [("sent", "fonnte", False)])
 
     def test_a_result_that_cannot_be_written_costs_only_itself(self):
-        drain = self.env["sicantik.notification.drain"]
-        good, bad = self._row(), self._row()
-        drain._claim("t", None)
-        jobs, _counts = drain._plan("t", [good.id, bad.id])
-        results = dict(deliver(jobs))
-        route, attempt = results[bad.id][0]
-        results[bad.id] = [(route, dataclasses.replace(attempt, message_id="\0"))]
-        with mute_logger(DRAIN, "odoo.sql_db"):
-            drain._settle_committed("t", list(results.items()))
-        self.env.invalidate_all()
+        good, bad = self._row(), self._row(message_type="text", body="bad")
+
+        def odd(route):
+            result = attempt(route)
+            return dataclasses.replace(result, message_id="\0") if route.message.text == "bad" else result
+
+        with patch.object(delivery, "attempt", odd), mute_logger(DRAIN, "odoo.sql_db"):
+            self.drain()
         self.assertEqual((good.state, bad.state), ("sent", "processing"))
 
     def test_odd_answers(self):
@@ -248,41 +299,39 @@ class TestQueue(NotificationCase):
     def test_provider_deleted_while_its_message_was_under_way(self):
         row = self._abandoned(self.fonnte)
         self.fonnte.unlink()
-        with mute_logger(DRAIN):
+        with mute_logger(RESCUE):
             self.drain()
         self.assertEqual((row.state, row.error_class), ("failed", "interrupted"))
 
     def test_provider_deleted_before_its_answer_came(self):
         row = self._row()
-        drain = self.env["sicantik.notification.drain"]
-        drain._claim("t", None)
-        jobs, _counts = drain._plan("t", row.ids)
-        results = list(deliver(jobs))
+        jobs = self._claim(FIRST, row)
+        self._deliver(jobs)
         self.fonnte.unlink()
-        drain._settle("t", results)
+        self._settle(FIRST, jobs)
         self.assertEqual((row.state, row.provider_type, row.provider_id.id), ("sent", "fonnte", False))
 
     def test_cancelled_campaign_is_not_tried_again(self):
         self.gateway.fault("fonnte", "http:502")
         campaign = self.env["sicantik.notification.campaign"].create({"name": "C", "rule_id": self.rule.id})
         row = self._row(campaign_id=campaign.id)
-        drain = self.env["sicantik.notification.drain"]
-        drain._claim("t", None)
-        jobs, _counts = drain._plan("t", row.ids)
+        jobs = self._claim(FIRST, row)
+        self._deliver(jobs)
         campaign.state = "cancelled"
         self.env.flush_all()
-        drain._settle("t", list(deliver(jobs)))
+        self._settle(FIRST, jobs)
         self.assertEqual(row.state, "cancelled")
 
-    def _abandoned(self, provider=None):
+    def _abandoned(self, provider=None, **vals):
         row = self._row()
         row.write(
             {
                 "state": "processing",
-                "lease_token": "dead",
+                "worker": DEAD,
                 "lease_until": fields.Datetime.now() - timedelta(minutes=1),
                 "provider_id": provider and provider.id,
                 "provider_type": provider and provider.provider_type,
+                **vals,
             }
         )
         self.env.flush_all()
@@ -292,10 +341,11 @@ class TestQueue(NotificationCase):
         row = self._abandoned()
         self.drain()
         self.assertSent(row, "fonnte")
+        self.assertEqual(row.interrupted_count, 1)
 
     def test_abandoned_when_it_may_have_left(self):
-        row = self._abandoned(self.fonnte)
-        with mute_logger(DRAIN):
+        row = self._abandoned(self.fonnte, lease_until=fields.Datetime.now() + timedelta(hours=1))
+        with mute_logger(RESCUE):
             self.drain()
         self.assertEqual((row.state, row.error_class), ("failed", "interrupted"))
         self.assertAttempts(row, [("failed", "fonnte", "interrupted")])
@@ -304,15 +354,46 @@ class TestQueue(NotificationCase):
     def test_abandoned_and_sent_again_where_the_provider_says_so(self):
         self.fonnte.on_interrupted = "resend"
         row = self._abandoned(self.fonnte)
-        with mute_logger(DRAIN):
+        with mute_logger(RESCUE):
             self.drain()
         self.assertEqual((row.state, row.retry_count), ("pending", 1))
 
-    def test_a_living_lease_is_left_alone(self):
-        row = self._abandoned(self.fonnte)
-        row.lease_until = fields.Datetime.now() + timedelta(minutes=1)
+    def test_an_answer_under_way_gets_its_time_before_it_is_sent_again(self):
+        self.fonnte.on_interrupted = "resend"
+        row = self._abandoned(self.fonnte, lease_until=fields.Datetime.now() + timedelta(minutes=1))
         self.drain()
         self.assertEqual(row.state, "processing")
+
+    def test_a_living_worker_is_left_alone_however_old_its_lease(self):
+        row = self._abandoned(self.fonnte)
+        with Worker(self.env) as worker:
+            row.worker = worker.number
+            self.env.flush_all()
+            self.env["sicantik.notification.worker"]._rescue()
+            self.assertEqual(row.state, "processing")
+        with mute_logger(RESCUE):
+            self.env["sicantik.notification.worker"]._rescue()
+        self.assertEqual(row.state, "failed")
+
+    def test_a_row_that_its_workers_die_of_is_taken_alone(self):
+        killer = self._abandoned(interrupted_count=ALONE_FROM - 1)
+        other = self._row()
+        drain = self.env["sicantik.notification.drain"]
+        self.env["sicantik.notification.worker"]._rescue()
+        self.assertEqual([row.id for row in drain._claim(FIRST, 10)], [other.id])
+        self.assertEqual([row.id for row in drain._claim(SECOND, 10, alone=True)], [killer.id])
+
+    def test_taken_alone_it_is_sent_like_others(self):
+        row = self._abandoned(interrupted_count=ALONE_FROM)
+        self.drain()
+        self.assertSent(row, "fonnte")
+
+    def test_a_row_that_its_workers_die_of_ends(self):
+        row = self._abandoned(interrupted_count=DEATHS - 1)
+        with mute_logger(RESCUE):
+            self.drain()
+        self.assertEqual((row.state, row.error_class), ("failed", "interrupted"))
+        self.assertIn("not tried again", row.error_message)
 
     # === WAKING THE SCHEDULED ACTION ===#
 
@@ -337,15 +418,21 @@ class TestQueue(NotificationCase):
             self.commit()
         self.assertFalse(woken.records)
 
-    def test_a_drain_wakes_itself_only_while_due_rows_remain(self):
+    def test_a_drain_has_itself_woken_when_the_next_row_is_due(self):
         drain = self.env["sicantik.notification.drain"]
-        self._row(scheduled_date=fields.Datetime.now() + timedelta(hours=1))
+        self.env["ir.cron.trigger"].search([]).unlink()
         with self._woken() as woken:
-            drain._wake_if_due()
+            drain._wake_for_the_rest()
         self.assertFalse(woken.records)
+        later = fields.Datetime.now() + timedelta(hours=1)
+        self._row(scheduled_date=later)
+        with self._woken() as woken:
+            drain._wake_for_the_rest()
+            drain._wake_for_the_rest()
+        self.assertEqual(woken.records.mapped("call_at"), [later], "at its time, and once")
         self._row()
         with self._woken() as woken:
-            drain._wake_if_due()
+            drain._wake_for_the_rest()
         self.assertEqual(len(woken.records), 1)
 
     # === BUTTONS ===#

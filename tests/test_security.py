@@ -37,6 +37,10 @@ MATRIX = {
     "sicantik.whatsapp.provider": SETUP,
     "sicantik.notification.log": HISTORY,
     "sicantik.notification.execution": HISTORY,
+    "sicantik.notification.tally": HISTORY,
+    "sicantik.notification.allowance": {"manager": "r"},
+    "sicantik.notification.usage": {"manager": "r"},
+    "sicantik.whatsapp.pair": {"manager": "r"},
     "sicantik.notification.test.wizard": WIZARD,
     "sicantik.notification.preview.wizard": WIZARD,
 }

@@ -2,8 +2,9 @@ from odoo import _, api, fields, models
 from odoo.exceptions import UserError
 
 from ..compat import check_access
+from ..models.road import Refusal
 from ..models.sicantik_notification_evaluation import Event, Failure
-from ..models.sicantik_whatsapp_dispatcher import Refusal, Request
+from ..models.sicantik_whatsapp_dispatcher import Request
 
 
 class SicantikNotificationPreviewWizard(models.TransientModel):
@@ -77,7 +78,8 @@ class SicantikNotificationPreviewWizard(models.TransientModel):
         request = Request(
             0,
             row["phone"],
-            partner,
+            partner.whatsapp_opt_in,
+            partner.whatsapp_window_open,
             row["company_id"],
             template_key=row["template_key"] or "",
             context=queue_row._context_dict(),

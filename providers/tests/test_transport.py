@@ -1,8 +1,10 @@
 """Whether a request left: the line that decides between "try again" and "ask a person"."""
 
+import gzip
 import os
 import shutil
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -14,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
-from .. import transport
+from .. import connections, transport
 from ..transport import NotSent, OutcomeUnknown
 from .support import ROOT, RawServer, closed_port, http_answer, saying
 
@@ -118,7 +120,7 @@ class TestNotSent(unittest.TestCase):
         with (
             RawServer(talk) as server,
             mock.patch.object(transport, "_transport", small),
-            mock.patch.object(transport, "POOL_TIMEOUT", 0.1),
+            mock.patch.object(connections, "POOL_TIMEOUT", 0.1),
             ThreadPoolExecutor(1) as pool,
         ):
             first = pool.submit(post, server.url, timeout=(0.5, 2.0))
@@ -210,6 +212,112 @@ class TestOutcomeUnknown(unittest.TestCase):
             self.assertEqual((server.connections, len(server.requests)), (1, 2))
 
 
+def dripping(answer, pause=0.1):
+    """Return a server that says ``answer`` byte by byte, each well within the timeout between two pieces."""
+
+    def talk(server, connection):
+        while server.read(connection):
+            for number in range(len(answer)):
+                connection.sendall(answer[number : number + 1])
+                time.sleep(pause)
+
+    return RawServer(talk)
+
+
+class TestDeadline(unittest.TestCase):
+    """However it drips, an exchange takes no longer than both timeouts together. Whole, these answers would
+    take longer and be accepted."""
+
+    def assert_cut(self, answer):
+        with dripping(answer) as server:
+            with self.assertRaises(OutcomeUnknown) as caught:
+                post(server.url)
+            self.assertIn("not done within 1 s", str(caught.exception))
+            self.assertEqual(len(server.requests), 1)
+
+    def test_dripping_status_and_headers(self):
+        self.assert_cut(http_answer(b"{}"))
+
+    def test_answer_that_is_announced_for_ever(self):
+        self.assert_cut(b"HTTP/1.1 100 Continue\r\n\r\n" * 2 + http_answer(b"{}"))
+
+    def test_dripping_body(self):
+        whole = b"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n"
+        chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        for head, body in ((whole, b" " * 28 + b"{}"), (chunked, b"1\r\n1\r\n" * 6 + b"0\r\n\r\n")):
+
+            def talk(server, connection, head=head, body=body):
+                server.read(connection)
+                connection.sendall(head)
+                for number in range(len(body)):
+                    connection.sendall(body[number : number + 1])
+                    time.sleep(0.1)
+
+            with self.subTest(head), RawServer(talk) as server:
+                with self.assertRaises(OutcomeUnknown) as caught:
+                    post(server.url)
+                self.assertIn("not done within 1 s", str(caught.exception))
+
+    def test_proxy_that_drips_before_the_tunnel(self):
+        with (
+            dripping(b"HTTP/1.1 200 Connection established\r\n\r\n") as proxy,
+            mock.patch.dict(os.environ, {"https_proxy": proxy.url, "no_proxy": "", "NO_PROXY": ""}),
+        ):
+            with self.assertRaises(NotSent) as caught:
+                post("https://gateway.invalid/")
+            self.assertIn("not done within 1 s", str(caught.exception))
+
+    def test_what_the_resolver_held_up_does_not_leave(self):
+        addresses = connections._addresses
+
+        def late(*args):
+            time.sleep(0.3)
+            return addresses(*args)
+
+        with saying({}) as server, mock.patch.object(connections, "_addresses", late):
+            with self.assertRaises(NotSent):
+                post(server.url, timeout=(0.1, 0.1))
+            self.assertEqual(server.requests, [])
+
+    def test_addresses_are_tried_in_turn_until_the_end(self):
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as silent, saying({}) as server:
+            waiting = [socket.socket() for _attempt in range(3)]
+            try:
+                for one in waiting:
+                    one.setblocking(False)
+                    one.connect_ex(silent.getsockname())
+                family = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+                dead, alive = (*family, silent.getsockname()), (*family, ("127.0.0.1", server.port))
+                for found, expected in (([dead, alive], None), ([dead] * 5 + [alive], NotSent)):
+                    with mock.patch.object(connections, "_addresses", return_value=found):
+                        if expected:
+                            self.assertRaises(expected, post, "http://gateway.test/", timeout=(0.3, 0.5))
+                        else:
+                            self.assertEqual(post("http://gateway.test/", timeout=(0.3, 0.5)).status, 200)
+                    transport.close()
+                self.assertEqual(len(server.requests), 1)
+            finally:
+                for one in waiting:
+                    one.close()
+
+    def test_a_hurried_connection_is_not_kept(self):
+        answer = http_answer(b"{}")
+
+        def talk(server, connection):
+            while server.read(connection):
+                for piece in (answer[:9], answer[9:20], answer[20:]):
+                    time.sleep(0.2)
+                    connection.sendall(piece)
+
+        with RawServer(talk) as server:
+            self.assertEqual(post(server.url, timeout=(0.2, 0.9)).status, 200)
+            self.assertEqual(post(server.url, timeout=(0.2, 0.9)).status, 200)
+            self.assertEqual(server.connections, 2)
+
+    def test_longest(self):
+        self.assertEqual(transport.longest((5.0, 30.0)), connections.POOL_TIMEOUT + 40.0)
+
+
 class TestAnswers(unittest.TestCase):
     def test_answer(self):
         with saying({"ok": True, "name": "é"}, "418 Teapot", "X-Name: value") as server:
@@ -253,6 +361,41 @@ class TestAnswers(unittest.TestCase):
             post(server.url)
             self.assertNotIn(b"ookie", server.requests[1])
 
+    def test_compressed_and_chunked_answers(self):
+        packed = gzip.compress(b'{"a": 1}')
+        chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n"
+        chunked += b"%x\r\n%s\r\n0\r\n\r\n" % (len(packed), packed)
+        for answer in (http_answer(packed, "200 OK", "Content-Encoding: gzip"), chunked):
+
+            def talk(server, connection, answer=answer):
+                while server.read(connection):
+                    connection.sendall(answer)
+
+            with self.subTest(answer), RawServer(talk) as server:
+                self.assertEqual([post(server.url).body, post(server.url).body], [{"a": 1}] * 2)
+                self.assertEqual(server.connections, 1)
+
+    def test_addresses_and_parameters(self):
+        for path, params, line in (
+            ("/a?b=1", {"c": "2&"}, b"GET /a?b=1&c=2%26 HTTP/1.1\r\n"),
+            ("/a b#part", None, b"GET /a%20b HTTP/1.1\r\n"),
+        ):
+            with saying({}) as server:
+                transport.request("GET", server.url + path, params=params, timeout=TIMEOUT)
+                self.assertTrue(server.requests[0].startswith(line), server.requests[0])
+
+    def test_forwarding_proxy(self):
+        with saying({}) as proxy:
+            url = proxy.url.replace("http://", "http://me:secret@")
+            with mock.patch.dict(os.environ, {"http_proxy": url, "no_proxy": "here.test", "NO_PROXY": ""}):
+                self.assertEqual(post("http://gateway.test:81/a").status, 200)
+                with self.assertRaises(NotSent):
+                    post("http://here.test/a")
+            head = proxy.requests[0]
+        self.assertTrue(head.startswith(b"POST http://gateway.test:81/a HTTP/1.1\r\n"))
+        self.assertIn(b"Host: gateway.test:81\r\n", head)
+        self.assertIn(b"proxy-authorization: basic bwu6c2vjcmv0\r\n", head.lower())
+
     def test_netrc_does_not_replace_the_credentials(self):
         with tempfile.TemporaryDirectory() as folder, saying({}) as server:
             netrc = Path(folder, "netrc")
@@ -265,30 +408,59 @@ class TestAnswers(unittest.TestCase):
 
 @unittest.skipUnless(shutil.which("openssl"), "openssl makes the certificate")
 class TestTLS(unittest.TestCase):
+    def secured(self, name, pause=0.0):
+        """Return a TLS server whose certificate is for ``name`` (as in ``IP:127.0.0.1``), and that file."""
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        key, certificate = folder / "key.pem", folder / "certificate.pem"
+        command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=gateway".split()
+        names = ["-addext", f"subjectAltName={name}", "-keyout", key, "-out", certificate]
+        subprocess.run([*command, *names], check=True, capture_output=True, timeout=60)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        answer = http_answer(b"{}")
+
+        def talk(server, connection):
+            with context.wrap_socket(connection, server_side=True) as secured:
+                while server.read(secured):
+                    for piece in [answer[n : n + 1] for n in range(len(answer))] if pause else [answer]:
+                        secured.sendall(piece)
+                        time.sleep(pause)
+
+        server = self.enterContext(RawServer(talk))
+        return server, f"https://127.0.0.1:{server.port}/", {"REQUESTS_CA_BUNDLE": str(certificate)}
+
+    def assert_no_trust(self, server, url):
+        with self.assertRaises(NotSent) as caught:
+            post(url)
+        self.assertIn("certificate", str(caught.exception))
+        self.assertEqual(server.requests, [])
+
     def test_certificate_is_verified_before_anything_leaves(self):
-        import ssl
+        server, url, trust = self.secured("IP:127.0.0.1")
+        self.assert_no_trust(server, url)
+        with mock.patch.dict(os.environ, trust):
+            self.assertEqual(post(url).status, 200)
+            self.assertEqual(post(url).status, 200)
+        self.assertEqual((server.connections, len(server.requests)), (2, 2))
 
-        with tempfile.TemporaryDirectory() as folder:
-            key, certificate = Path(folder, "key.pem"), Path(folder, "certificate.pem")
-            command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost".split()
-            names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate]
-            subprocess.run([*command, *names], check=True, capture_output=True, timeout=60)
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate, key)
+    def test_certificate_is_for_the_host(self):
+        for name in ("DNS:gateway.example", "IP:127.0.0.2"):
+            with self.subTest(name):
+                server, url, trust = self.secured(name)
+                with mock.patch.dict(os.environ, trust):
+                    self.assert_no_trust(server, url)
 
-            def talk(server, connection):
-                with context.wrap_socket(connection, server_side=True) as secured:
-                    while server.read(secured):
-                        secured.sendall(http_answer(b"{}"))
+    def test_no_such_bundle(self):
+        server, url, _trust = self.secured("IP:127.0.0.1")
+        with mock.patch.dict(os.environ, {"REQUESTS_CA_BUNDLE": "/nowhere/bundle.pem"}):
+            self.assertRaises(NotSent, post, url)
+        self.assertEqual(server.connections, 0)
 
-            with RawServer(talk) as server:
-                url = f"https://127.0.0.1:{server.port}/"
-                with self.assertRaises(NotSent) as caught:
-                    post(url)
-                self.assertIn("certificate", str(caught.exception))
-                self.assertEqual(server.requests, [])
-                with mock.patch.dict(os.environ, {"REQUESTS_CA_BUNDLE": str(certificate)}):
-                    self.assertEqual(post(url).status, 200)
+    def test_dripping_answer(self):
+        _server, url, trust = self.secured("IP:127.0.0.1", pause=0.1)
+        with mock.patch.dict(os.environ, trust), self.assertRaises(OutcomeUnknown) as caught:
+            post(url)
+        self.assertIn("not done within 1 s", str(caught.exception))
 
 
 class TestPool(unittest.TestCase):
@@ -303,14 +475,14 @@ class TestPool(unittest.TestCase):
     def test_idle_connections_are_not_trusted(self):
         with saying({}) as server:
             post(server.url)
-            with mock.patch.object(transport, "MAX_IDLE", 0.0):
+            with mock.patch.object(connections, "MAX_IDLE", 0.0):
                 post(server.url)
             self.assertEqual((server.connections, len(server.requests)), (2, 2))
 
     def test_tls_and_plain_pools_share_the_rule(self):
-        for pool in transport._POOLS.values():
-            self.assertTrue(issubclass(pool, transport._NotingPool))
-            self.assertTrue(issubclass(pool.ConnectionCls, transport._NotingConnection))
+        for pool in connections.POOLS.values():
+            self.assertTrue(issubclass(pool, connections._NotingPool))
+            self.assertTrue(issubclass(pool.ConnectionCls, connections._NotingConnection))
 
     def test_pool_is_bounded(self):
         def talk(server, connection):
