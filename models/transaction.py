@@ -20,6 +20,7 @@ from .sicantik_notification_evaluation import CONCURRENCY_ERRORS
 _logger = logging.getLogger(__name__)
 
 TRIES = 8
+LOCK_TIMEOUT = "5s"
 # Seconds for which a transaction is tried again while the database cannot be reached: what a restart takes.
 PATIENCE = 60
 
@@ -122,6 +123,8 @@ class Transactions:
                 cr = self._registry.cursor()
                 cr._cnx.set_isolation_level(ISOLATION_LEVEL_READ_COMMITTED)
                 self._cr = cr
+                # The caller's own transaction may hold what we wait for, and would wait for us for ever.
+                cr.execute("SET lock_timeout = %s", [LOCK_TIMEOUT])
                 self._enter(cr)
                 cr.commit()
             result = work(self._environment(self._cr))

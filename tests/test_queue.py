@@ -14,7 +14,7 @@ from ..providers import attempt, delivery
 from .common import NotificationCase
 
 MODELS = "odoo.addons.sicantik_notification_automation.models"
-DRAIN = f"{MODELS}.sicantik_notification_drain"
+RUN = f"{MODELS}.run"
 RESCUE = f"{MODELS}.sicantik_notification_worker"
 # Numbers of workers: no drain of the tests gets that far.
 FIRST, SECOND, DEAD = 2_000_000_001, 2_000_000_002, 2_000_000_003
@@ -284,9 +284,10 @@ class TestQueue(NotificationCase):
             result = attempt(route)
             return dataclasses.replace(result, message_id="\0") if route.message.text == "bad" else result
 
-        with patch.object(delivery, "attempt", odd), mute_logger(DRAIN, "odoo.sql_db"):
+        with patch.object(delivery, "attempt", odd), self.assertLogs(RUN, "ERROR") as logs:
             self.drain()
         self.assertEqual((good.state, bad.state), ("sent", "processing"))
+        self.assertNotIn("812", "".join(logs.output), "no number in the log")
 
     def test_odd_answers(self):
         """A waiting time of a million years, and bytes that no database takes."""

@@ -1,0 +1,242 @@
+"""One run of the drain, as a pipeline: claim → plan → deliver → settle, with requests in flight all the time.
+
+Threads do nothing but HTTP (`providers.Deliveries`). This thread claims, plans and settles around them, in
+short transactions on one connection (`Worker`), none of which is open while it waits.
+"""
+
+import logging
+import time
+import traceback
+from collections import Counter, deque
+from dataclasses import replace
+
+import psycopg2
+
+from odoo.service import server
+from odoo.tools import config
+
+from ..providers import Deliveries, goes_on
+from .limits import precise_now
+from .road import Refusal
+
+_logger = logging.getLogger(__name__)
+
+# Requests in flight, and handed over ahead of them so that no thread waits for the database: whoever dies
+# leaves at most so many messages in doubt.
+IN_FLIGHT = 32
+AHEAD = 32
+# Rows claimed at once. They are not in doubt before they are handed over.
+CLAIM = 100
+# Seconds for which answers are gathered, so that they are written together.
+GATHER = 0.015
+# Seconds for which what is read of providers, rules and templates holds.
+FRESH = 1.0
+# A drain lasts half of what Odoo allows a scheduled action, in wall and in processor time, and never longer …
+LONGEST_RUN = 240
+# … waits so many seconds for a message's turn, when the scheduler and nobody else has called it …
+LINGER = 30.0
+# … and else so many.
+LINGER_FOR_CALLERS = 5.0
+
+
+class Run:
+    """One run of the drain: the rows that it has claimed, and the messages that it has in flight.
+
+    :param Worker worker: whose claims they are
+    :param float linger: seconds for which it waits for the turn of messages, when nothing else is due
+    :param list ids: only these rows, whatever their schedule
+    """
+
+    def __init__(self, worker, linger, ids=None):
+        self.worker, self.linger, self.ids = worker, linger, ids
+        self.totals = Counter()
+        self.directory, self.rules, self.read_at = None, {}, 0.0
+        self.claimed = deque()  # rows that are ours and not planned yet
+        self.flying = {}  # {row id: Job}
+        self.more = True  # whether there may be due rows that nobody has claimed
+        self.in_vain = 0  # how often in a row there were none although the database said so
+        wall = config["limit_time_real_cron"] if config["limit_time_real_cron"] > 0 else 0
+        wall = wall or config["limit_time_real"] or 2 * LONGEST_RUN
+        self.until = time.monotonic() + min(LONGEST_RUN, wall / 2)
+        cpu = config["limit_time_cpu"] if config["workers"] else 0
+        self.cpu_until = time.process_time() + cpu / 2 if cpu else float("inf")
+
+    def is_over(self):
+        """Whether the budget of the run is spent, or the server is to stop."""
+        return (
+            time.monotonic() > self.until
+            or time.process_time() > self.cpu_until
+            or bool(getattr(server.server, "quit_signals_received", 0))
+        )
+
+    def drain(self, alone=False):
+        """Keep requests in flight until nothing is due or the budget is spent, and settle all of them.
+
+        :param bool alone: one row, of those whose workers have died again and again
+        """
+        self.deliveries = Deliveries(1 if alone else IN_FLIGHT)
+        try:
+            while True:
+                over = self.is_over()
+                if not over:
+                    self.claim(alone)
+                answers = self.gather(over)
+                if answers or (self.claimed and not over):
+                    self.turn(answers, plan=not over)
+                elif not self.flying and (over or alone or not self.wait()):
+                    break
+        finally:
+            self.end()
+
+    def drain_alone(self):
+        """Drain one row that has cost several workers their lives, with nothing else in danger.
+
+        :return: whether there was one
+        """
+        before = self.totals.copy()
+        self.more = True
+        self.drain(alone=True)
+        return self.totals != before
+
+    # === CLAIM ===#
+
+    def claim(self, alone=False):
+        if self.more and len(self.claimed) < AHEAD:
+            limit = 1 if alone else CLAIM
+            number, ids = self.worker.number, self.ids
+            rows = self.worker.run(
+                lambda env: env["sicantik.notification.drain"]._claim(number, limit, ids, alone)
+            )
+            self.claimed.extend(rows)
+            self.more = len(rows) == limit and not alone
+            self.in_vain = 0 if rows else self.in_vain + 1
+
+    def wait(self):
+        """Wait for what is due soon; tell whether there is anything worth it."""
+        if self.ids is not None:
+            return False
+        due = self.worker.run(lambda env: env["sicantik.notification.drain"]._next_due(waiting=True))
+        seconds = (due - precise_now()).total_seconds() if due else None
+        if seconds is None or seconds > min(self.linger, self.until - time.monotonic()):
+            return False
+        if seconds <= 0 and self.in_vain > 3:  # others are about to take it
+            return False
+        time.sleep(min(max(seconds, 0.05), 1.0))
+        self.more = True
+        return True
+
+    # === DELIVER ===#
+
+    def gather(self, over):
+        """Take the answers that have come, and wait for some while there is nothing better to do."""
+        room = IN_FLIGHT + AHEAD - len(self.flying)
+        can_plan = self.claimed and room >= AHEAD / 2 and not over
+        if can_plan or not self.flying:
+            return self.deliveries.finished(0)
+        answers = self.deliveries.finished(0.5)
+        if answers and len(answers) < min(AHEAD / 2, len(self.flying)):
+            time.sleep(GATHER)
+            answers += self.deliveries.finished(0)
+        return answers
+
+    # === PLAN AND SETTLE ===#
+
+    def turn(self, answers, plan):
+        """Settle what has ended, and plan what may go next, in one transaction."""
+        ended, onward = [], []
+        for id_, route, attempt in answers:
+            job = self.flying[id_]
+            job.attempts.append((route, attempt))
+            job.routes = job.routes[1:] if goes_on(attempt) else []
+            (onward if job.routes else ended).append(job)
+        outcomes = [(route.provider_id, attempt) for _id, route, attempt in answers]
+        room = IN_FLIGHT + AHEAD - len(self.flying) + len(answers)
+        rows = [self.claimed.popleft() for _i in range(min(room, len(self.claimed)))] if plan else []
+        try:
+            go, totals = self.worker.run(lambda env: self.step(env, ended, onward, rows, outcomes))
+        except psycopg2.OperationalError:  # the database cannot be reached: no more can be done
+            raise
+        except Exception:
+            # One of them cannot be written or planned: each by itself, so that it costs the others nothing.
+            go, totals = self.one_by_one(ended, onward, rows, outcomes)
+        for id_, _route, _attempt in answers:
+            del self.flying[id_]
+        self.totals += totals
+        now = time.monotonic()
+        for job, place in go:
+            self.flying[job.row.id] = job
+            self.deliveries.submit(job.row.id, job.routes[0], now + place if place else 0.0)
+
+    def step(self, env, ended, onward, rows, outcomes):
+        """What a turn does in its transaction, which may be done again: it changes no job that it was
+        given.
+        """
+        drain = env["sicantik.notification.drain"]
+        settlement = env["sicantik.notification.settlement"]
+        changed = env["sicantik.whatsapp.circuit"]._note(outcomes)
+        self.read_facts(env, rows, changed)
+        senders = {sender.id: sender for sender in self.directory.senders}
+        jobs = [
+            replace(job, routes=list(job.routes), attempts=list(job.attempts)) for job in onward
+        ] + drain._prepare(rows, self.directory, self.rules)
+        go, stay = drain._admit(
+            self.worker.number, [job for job in jobs if not job.verdict], senders, self.rules
+        )
+        stay += [job for job in jobs if isinstance(job.verdict, Refusal)]
+        totals = settlement._settle(self.worker.number, ended + stay, senders, self.rules)
+        return go, totals
+
+    def one_by_one(self, ended, onward, rows, outcomes):
+        go, totals = [], Counter()
+        singles = [([job], [], []) for job in ended] + [([], [job], []) for job in onward]
+        singles += [([], [], [row]) for row in rows]
+        for number, (one_ended, one_onward, one_row) in enumerate(singles):
+            news = outcomes if number == 0 else []
+            try:
+                gone, counts = self.worker.run(
+                    lambda env, e=one_ended, o=one_onward, r=one_row, n=news: self.step(env, e, o, r, n)
+                )
+            except Exception as error:
+                # The text of a database error quotes the row, and with it numbers and names.
+                _logger.error(
+                    "Notification queue: a message could not be planned or settled: %s\n%s",
+                    type(error).__name__,
+                    "".join(traceback.format_tb(error.__traceback__)),
+                )
+                if one_row:  # it has not left, and comes back in a minute
+                    ids, number = [one_row[0].id], self.worker.number
+                    self.worker.run(
+                        lambda env, i=ids, w=number: env["sicantik.notification.drain"]._release(w, i, 60)
+                    )
+                continue
+            go += gone
+            totals += counts
+        return go, totals
+
+    def read_facts(self, env, rows, changed):
+        """Read providers, templates and rules again when they are stale or do not cover these rows."""
+        now = time.monotonic()
+        known = self.directory is not None and all(
+            (not row.rule_id or row.rule_id in self.rules)
+            and (not row.template_key or row.template_key in self.keys)
+            for row in rows
+        )
+        if known and not changed and now - self.read_at < FRESH:
+            return
+        waiting = [*rows, *self.claimed, *(job.row for job in self.flying.values())]
+        self.directory, self.rules = env["sicantik.notification.drain"]._facts(waiting)
+        self.keys = {row.template_key for row in waiting}
+        self.read_at = now
+
+    def end(self):
+        """Wait for what is in flight, settle it, and give back what never left."""
+        ids = [*self.deliveries.close(), *(row.id for row in self.claimed)]
+        self.claimed.clear()
+        for id_ in ids:
+            self.flying.pop(id_, None)
+        answers = self.deliveries.finished(0)
+        if answers:
+            self.turn(answers, plan=False)
+        if ids:
+            number = self.worker.number
+            self.worker.run(lambda env: env["sicantik.notification.drain"]._release(number, ids))
