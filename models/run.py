@@ -31,11 +31,11 @@ CLAIM = 100
 GATHER = 0.015
 # Seconds for which what is read of providers, rules and templates holds.
 FRESH = 1.0
-# A drain lasts half of what Odoo allows a scheduled action, in wall and in processor time, and never longer …
+# A run lasts half of what Odoo allows, in wall and in processor time, and never longer …
 LONGEST_RUN = 240
-# … waits so many seconds for a message's turn, when the scheduler and nobody else has called it …
+# … waits so many seconds for a message's turn, when nobody waits for its end …
 LINGER = 30.0
-# … and else so many.
+# … and so many when somebody does.
 LINGER_FOR_CALLERS = 5.0
 
 
@@ -43,21 +43,23 @@ class Run:
     """One run of the drain: the rows that it has claimed, and the messages that it has in flight.
 
     :param Worker worker: whose claims they are
-    :param float linger: seconds for which it waits for the turn of messages, when nothing else is due
+    :param bool scheduled: whether the scheduler runs it; else a person, a program or a job waits for its end
     :param list ids: only these rows, whatever their schedule
     """
 
-    def __init__(self, worker, linger, ids=None):
-        self.worker, self.linger, self.ids = worker, linger, ids
+    def __init__(self, worker, scheduled=False, ids=None):
+        self.worker, self.ids = worker, ids
+        self.linger = LINGER if scheduled else LINGER_FOR_CALLERS
         self.totals = Counter()
         self.directory, self.rules, self.read_at = None, {}, 0.0
         self.claimed = deque()  # rows that are ours and not planned yet
         self.flying = {}  # {row id: Job}
         self.more = True  # whether there may be due rows that nobody has claimed
         self.in_vain = 0  # how often in a row there were none although the database said so
-        wall = config["limit_time_real_cron"] if config["limit_time_real_cron"] > 0 else 0
-        wall = wall or config["limit_time_real"] or 2 * LONGEST_RUN
-        self.until = time.monotonic() + min(LONGEST_RUN, wall / 2)
+        wall = config["limit_time_real"]
+        if scheduled and config["limit_time_real_cron"] >= 0:  # -1: the same
+            wall = config["limit_time_real_cron"]
+        self.until = time.monotonic() + min(LONGEST_RUN, (wall or float("inf")) / 2)
         cpu = config["limit_time_cpu"] if config["workers"] else 0
         self.cpu_until = time.process_time() + cpu / 2 if cpu else float("inf")
 
@@ -115,10 +117,11 @@ class Run:
         """Wait for what is due soon; tell whether there is anything worth it."""
         if self.ids is not None:
             return False
-        due = self.worker.run(lambda env: env["sicantik.notification.drain"]._next_due(waiting=True))
-        seconds = (due - precise_now()).total_seconds() if due else None
-        if seconds is None or seconds > min(self.linger, self.until - time.monotonic()):
+        within = min(self.linger, self.until - time.monotonic())
+        due = self.worker.run(lambda env: env["sicantik.notification.drain"]._next_due(within))
+        if not due:
             return False
+        seconds = (due - precise_now()).total_seconds()
         if seconds <= 0 and self.in_vain > 3:  # others are about to take it
             return False
         time.sleep(min(max(seconds, 0.05), 1.0))

@@ -9,7 +9,7 @@ from ..providers import errors, longest_attempt
 from .limits import precise_now
 from .res_partner import SERVICE_WINDOW
 from .road import Job, Refusal, Row, Wait
-from .run import LINGER, LINGER_FOR_CALLERS, Run
+from .run import Run
 from .sicantik_notification_worker import ALONE_FROM, Worker
 from .sicantik_whatsapp_dispatcher import Request
 from .transaction import committed
@@ -20,6 +20,20 @@ _logger = logging.getLogger(__name__)
 COUNTERS = {
     name: f"COALESCE({name}, 0)" for name in ("priority", "retry_count", "max_retries", "attempt_count")
 }
+
+# Messages of these campaigns stay where they are.
+RUNNING = """(campaign_id IS NULL OR campaign_id NOT IN (
+    SELECT id FROM sicantik_notification_campaign WHERE state IN ('paused', 'cancelled')))"""
+# The priorities that pending rows have, largest first. Their index is by priority, then date: each level is
+# looked at by itself, so that rows of a higher one that are not due yet need not be passed over.
+LEVELS = """level AS (
+    (SELECT priority FROM sicantik_notification_queue
+      WHERE state = 'pending' ORDER BY priority DESC LIMIT 1)
+    UNION ALL
+    SELECT (SELECT priority FROM sicantik_notification_queue
+             WHERE state = 'pending' AND priority < level.priority ORDER BY priority DESC LIMIT 1)
+      FROM level WHERE level.priority IS NOT NULL
+)"""
 
 
 class SicantikNotificationDrain(models.AbstractModel):
@@ -53,8 +67,7 @@ class SicantikNotificationDrain(models.AbstractModel):
         self = self.with_context(lang=self.env.company.partner_id.lang or self.env.lang)
         with Worker(self.env) as worker:
             worker.run(lambda env: env["sicantik.notification.worker"]._rescue())
-            scheduled = "lastcall" in self.env.context  # set by the scheduler
-            run = Run(worker, linger=LINGER if scheduled else LINGER_FOR_CALLERS)
+            run = Run(worker, scheduled="lastcall" in self.env.context)  # set by the scheduler
             run.drain()
             while not run.is_over() and run.drain_alone():
                 _logger.info("Notification queue: a message that workers died of was taken alone")
@@ -70,7 +83,7 @@ class SicantikNotificationDrain(models.AbstractModel):
         :return: as `_run`
         """
         with Worker(self.env) as worker:
-            run = Run(worker, linger=LINGER_FOR_CALLERS, ids=list(ids))
+            run = Run(worker, ids=list(ids))
             run.drain()
         if again:
             visible = committed(
@@ -111,18 +124,20 @@ class SicantikNotificationDrain(models.AbstractModel):
         # MATERIALIZED: the planner must not evaluate the locking select more than once.
         self.env.cr.execute(
             f"""
-            WITH due AS MATERIALIZED (
-                SELECT id
-                  FROM sicantik_notification_queue
-                 WHERE state = 'pending'
-                   AND {which}
-                   AND COALESCE(interrupted_count, 0) {">=" if alone else "<"} %(deaths)s
-                   AND (campaign_id IS NULL OR campaign_id NOT IN (
-                           SELECT id FROM sicantik_notification_campaign
-                            WHERE state IN ('paused', 'cancelled')))
-              ORDER BY priority DESC, scheduled_date, id
+            WITH RECURSIVE {LEVELS}, due AS MATERIALIZED (
+                SELECT one.id
+                  FROM level, LATERAL (
+                    SELECT id
+                      FROM sicantik_notification_queue
+                     WHERE state = 'pending' AND priority = level.priority
+                       AND {which}
+                       AND COALESCE(interrupted_count, 0) {">=" if alone else "<"} %(deaths)s
+                       AND {RUNNING}
+                  ORDER BY scheduled_date, id
+                     LIMIT %(limit)s
+                       FOR UPDATE SKIP LOCKED
+                  ) AS one
                  LIMIT %(limit)s
-                   FOR UPDATE SKIP LOCKED
             ), claimed AS (
                 UPDATE sicantik_notification_queue AS q
                    SET state = 'processing',
@@ -307,20 +322,34 @@ class SicantikNotificationDrain(models.AbstractModel):
     # === THE NEXT RUN ===#
 
     @api.model
-    def _next_due(self, waiting=False):
+    def _next_due(self, within=None):
         """Give when the next pending row is due, also in the past; None when there is none.
 
-        :param bool waiting: look only at what is due already, or waits for its turn
+        :param float within: look only at what is due already, and at what has its turn in so many seconds
         """
+        now = precise_now()
         self.env.cr.execute(
-            """
-            SELECT min(scheduled_date) FROM sicantik_notification_queue
-             WHERE state = 'pending' AND COALESCE(interrupted_count, 0) < %s
-               AND (NOT %s OR error_class = 'limited' OR scheduled_date <= %s)
-               AND (campaign_id IS NULL OR campaign_id NOT IN (
-                       SELECT id FROM sicantik_notification_campaign WHERE state IN ('paused', 'cancelled')))
+            f"""
+            WITH RECURSIVE {LEVELS}
+            SELECT min(first.scheduled_date)
+              FROM level, LATERAL (
+                SELECT scheduled_date
+                  FROM sicantik_notification_queue
+                 WHERE state = 'pending' AND priority = level.priority
+                   AND scheduled_date <= %(until)s
+                   AND (%(any)s OR scheduled_date <= %(now)s OR error_class = 'limited')
+                   AND COALESCE(interrupted_count, 0) < %(deaths)s
+                   AND {RUNNING}
+              ORDER BY scheduled_date, id
+                 LIMIT 1
+              ) AS first
             """,
-            [ALONE_FROM, waiting, fields.Datetime.now()],
+            {
+                "deaths": ALONE_FROM,
+                "now": now,
+                "any": within is None,
+                "until": "infinity" if within is None else now + timedelta(seconds=within),
+            },
         )
         return self.env.cr.fetchone()[0]
 

@@ -53,9 +53,9 @@ class Transactions:
 
     def __init__(self, env):
         self._registry = env.registry
-        self._context = {key: value for key, value in env.context.items() if key != "active_test"}
+        self._given = {key: value for key, value in env.context.items() if key != "active_test"}
         self._shared = env if shares_cursor(env) else None
-        self._cr = None
+        self._cursor = None
 
     def __enter__(self):
         return self
@@ -80,9 +80,7 @@ class Transactions:
             try:
                 return self._once(work)
             except psycopg2.Error as error:
-                lost = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) and (
-                    self._cr is None
-                )
+                lost = self._cursor is None  # the class of the error does not tell
                 if lost and time.monotonic() < deadline:
                     _logger.warning("The database cannot be reached; trying again")
                     time.sleep(random.uniform(0.5, 1.5))
@@ -98,14 +96,14 @@ class Transactions:
         if self._shared:
             self._leave(self._shared.cr)
             return
-        if self._cr is not None:
+        if self._cursor is not None:
             try:
-                self._leave(self._cr)
-                self._cr.commit()
-                self._cr.close()
+                self._leave(self._cursor)
+                self._cursor.commit()
+                self._cursor.close()
             except psycopg2.Error:
                 self._drop()
-            self._cr = None
+            self._cursor = None
 
     # === FOR SUBCLASSES ===#
 
@@ -119,35 +117,35 @@ class Transactions:
 
     def _once(self, work):
         try:
-            if self._cr is None:
+            if self._cursor is None:
                 cr = self._registry.cursor()
                 cr._cnx.set_isolation_level(ISOLATION_LEVEL_READ_COMMITTED)
-                self._cr = cr
+                self._cursor = cr
                 # The caller's own transaction may hold what we wait for, and would wait for us for ever.
                 cr.execute("SET lock_timeout = %s", [LOCK_TIMEOUT])
                 self._enter(cr)
                 cr.commit()
-            result = work(self._environment(self._cr))
-            self._cr.commit()
+            result = work(self._environment(self._cursor))
+            self._cursor.commit()
             return result
         except BaseException:
             self._roll_back()
             raise
 
     def _roll_back(self):
-        if self._cr is None:
+        if self._cursor is None:
             return
         try:
-            self._cr.rollback()
+            self._cursor.rollback()
         except psycopg2.Error:
             self._drop()
         else:
-            if self._cr._cnx.closed:
+            if self._cursor._cnx.closed:
                 self._drop()
 
     def _drop(self):
         """Forget a broken connection; the pool does when it sees that it is closed."""
-        cr, self._cr = self._cr, None
+        cr, self._cursor = self._cursor, None
         try:
             cr._cnx.close()
             cr.close()
@@ -155,4 +153,4 @@ class Transactions:
             _logger.debug("a lost connection could not be closed")
 
     def _environment(self, cr):
-        return api.Environment(cr, SUPERUSER_ID, self._context)
+        return api.Environment(cr, SUPERUSER_ID, self._given)

@@ -10,7 +10,7 @@ from odoo.tests import tagged
 from odoo.tests.common import BaseCase
 from odoo.tools import mute_logger
 
-from ..models import sicantik_notification_drain as drain
+from ..models import run
 from ..models.limits import DAY, Window
 from .common import NotificationCase
 
@@ -57,7 +57,7 @@ class TestLimits(NotificationCase):
     def setUp(self):
         super().setUp()
         # A drain would wait some seconds for the next turn; these tests look at what waits.
-        patcher = patch.object(drain, "LINGER_FOR_CALLERS", 0.0)
+        patcher = patch.object(run, "LINGER_FOR_CALLERS", 0.0)
         patcher.start()
         self.addCleanup(patcher.stop)
 
@@ -279,7 +279,7 @@ class TestCircuit(NotificationCase):
     def setUp(self):
         super().setUp()
         self.gateway.account(fonnte={"connected": False})
-        patcher = patch.object(drain, "LINGER_FOR_CALLERS", 0.0)
+        patcher = patch.object(run, "LINGER_FOR_CALLERS", 0.0)
         patcher.start()
         self.addCleanup(patcher.stop)
         self.start = datetime(2026, 3, 2, 8, 0, 0)

@@ -122,7 +122,7 @@ class Cluster:
 
     def _create(self) -> None:
         say(f"Creating a private PostgreSQL {self.version} cluster in {paths.relative(self.folder)}")
-        if self.folder != paths.ENV / "postgres":
+        if paths.ROOT not in self.folder.parents:
             reason = "because its owner cannot enter the checkout"
             say(f"  (outside the checkout, {reason}; `make clean` removes it)")
         shutil.rmtree(self.data, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""`make test`: lint, unit tests, and the addon's tests on a real Odoo with a real browser."""
+"""`make test`: lint, unit tests, the addon's tests on a real Odoo with a real browser, lanes and chaos."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import addon, database, lint, paths, ports, shell, source, system
+from ..lanes import run as lanes
+from . import addon, chaos, database, lint, paths, ports, shell, source, system
 from .console import SetupError, say
 from .odoo import Odoo
 from .postgres import Cluster
@@ -21,6 +22,8 @@ SUITES = {
     "providers": Path("providers/tests"),
     "gateway": Path("tools/gateway/tests"),
     "env": Path("tools/env/tests"),
+    "bench": Path("tools/bench/tests"),
+    "chaos-books": Path("tools/chaos/tests"),
 }
 ODOO_TIMEOUT = 3000
 
@@ -28,12 +31,13 @@ ODOO_TIMEOUT = 3000
 class Selection:
     """What TESTS asks for.
 
-    `parts` are names among `lint` and SUITES; `tags` is an Odoo --test-tags expression, None for no Odoo.
+    `parts` are names among `lint`, SUITES, `lanes` and `chaos`; `tags` is an Odoo --test-tags expression,
+    None for no tests in Odoo.
     """
 
     def __init__(self, wanted: str) -> None:
         words = [word for word in wanted.replace(" ", "").split(",") if word]
-        everything = ["lint", *SUITES]
+        everything = ["lint", *SUITES, "lanes", "chaos"]
         self.parts = [word for word in words if word in everything] if words else everything
         expressions = [_expand(word) for word in words if word not in everything]
         self.tags = ",".join(expressions) if words else f"/{paths.MODULE}"
@@ -60,11 +64,15 @@ def main() -> int:
         say("Running lint")
         steps += lint.steps()
     suites = [name for name in SUITES if name in selection.parts]
-    if suites or selection.tags:
+    if set(selection.parts) - {"lint"} or selection.tags:
         odoos = source.choose()
         steps += [_unit_tests(name, SUITES[name], odoos[0]) for name in suites]
         if selection.tags:
             steps += [_odoo_tests(odoo, selection.tags) for odoo in odoos]
+        if "lanes" in selection.parts:
+            steps += [_lane_tests(odoo) for odoo in odoos]
+        if "chaos" in selection.parts:
+            steps += [_chaos(odoo) for odoo in odoos]
     return summarize(steps)
 
 
@@ -111,6 +119,22 @@ def _odoo_tests(odoo: Odoo, tags: str) -> Step:
             _test_on(odoo, tags, log, step)
 
     return _timed(step, work)
+
+
+def _lane_tests(odoo: Odoo) -> Step:
+    log = paths.LOGS / f"test-lanes-{odoo.series}.log"
+    step = Step(f"lanes on Odoo {odoo.series}", log=paths.relative(log))
+
+    def work() -> None:
+        with Cluster() as odoo.cluster:
+            lanes.play(odoo, log, step)
+
+    return _timed(step, work)
+
+
+def _chaos(odoo: Odoo) -> Step:
+    step = Step(f"chaos on Odoo {odoo.series}", log=paths.relative(chaos.logs(odoo)))
+    return _timed(step, lambda: chaos.short(odoo, step))
 
 
 def _test_on(odoo: Odoo, tags: str, log: Path, step: Step) -> None:

@@ -109,7 +109,9 @@ class TestShell(unittest.TestCase):
 class TestSelection(unittest.TestCase):
     def test_everything(self) -> None:
         selection = Selection("")
-        self.assertEqual(selection.parts, ["lint", "providers", "gateway", "env"])
+        self.assertEqual(
+            selection.parts, ["lint", "providers", "gateway", "env", "bench", "chaos-books", "lanes", "chaos"]
+        )
         self.assertEqual(selection.tags, f"/{paths.MODULE}")
 
     def test_parts_without_odoo(self) -> None:
