@@ -10,8 +10,6 @@ import traceback
 from collections import Counter, deque
 from dataclasses import replace
 
-import psycopg2
-
 from odoo.service import server
 from odoo.tools import config
 
@@ -157,9 +155,9 @@ class Run:
         rows = [self.claimed.popleft() for _i in range(min(room, len(self.claimed)))] if plan else []
         try:
             go, totals = self.worker.run(lambda env: self.step(env, ended, onward, rows, outcomes))
-        except psycopg2.OperationalError:  # the database cannot be reached: no more can be done
-            raise
         except Exception:
+            if self.worker.is_lost:  # no more can be done
+                raise
             # One of them cannot be written or planned: each by itself, so that it costs the others nothing.
             go, totals = self.one_by_one(ended, onward, rows, outcomes)
         for id_, _route, _attempt in answers:
@@ -200,6 +198,8 @@ class Run:
                     lambda env, e=one_ended, o=one_onward, r=one_row, n=news: self.step(env, e, o, r, n)
                 )
             except Exception as error:
+                if self.worker.is_lost:
+                    raise
                 # The text of a database error quotes the row, and with it numbers and names.
                 _logger.error(
                     "Notification queue: a message could not be planned or settled: %s\n%s",

@@ -105,6 +105,11 @@ class Transactions:
                 self._drop()
             self._cursor = None
 
+    @property
+    def is_lost(self):
+        """Whether the database could not be reached, for longer than anybody's patience."""
+        return not self._shared and self._cursor is None
+
     # === FOR SUBCLASSES ===#
 
     def _enter(self, cr):
@@ -116,21 +121,28 @@ class Transactions:
     # === INSIDE ===#
 
     def _once(self, work):
+        if self._cursor is None:
+            self._connect()
         try:
-            if self._cursor is None:
-                cr = self._registry.cursor()
-                cr._cnx.set_isolation_level(ISOLATION_LEVEL_READ_COMMITTED)
-                self._cursor = cr
-                # The caller's own transaction may hold what we wait for, and would wait for us for ever.
-                cr.execute("SET lock_timeout = %s", [LOCK_TIMEOUT])
-                self._enter(cr)
-                cr.commit()
             result = work(self._environment(self._cursor))
             self._cursor.commit()
             return result
         except BaseException:
             self._roll_back()
             raise
+
+    def _connect(self):
+        cr = self._registry.cursor()
+        try:
+            cr._cnx.set_isolation_level(ISOLATION_LEVEL_READ_COMMITTED)
+            # The caller's own transaction may hold what we wait for, and would wait for us for ever.
+            cr.execute("SET lock_timeout = %s", [LOCK_TIMEOUT])
+            self._enter(cr)
+            cr.commit()
+        except BaseException:
+            cr._cnx.close()  # and not back to the pool with what `_enter` has done
+            raise
+        self._cursor = cr
 
     def _roll_back(self):
         if self._cursor is None:
