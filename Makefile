@@ -1,9 +1,9 @@
 # Everything is done by tools/env (Python, standard library only); see `make help`.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
-export ODOO ODOO_HOME TESTS TARGET
+export ODOO ODOO_HOME TESTS TARGET KILLS SECONDS SEED SIZE ONLY STRICT
 
-COMMANDS := help run test demo-send lint port clean
+COMMANDS := help run test bench chaos demo-send lint port clean
 .PHONY: $(COMMANDS)
 
 $(COMMANDS):

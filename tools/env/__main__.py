@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import clean, demo_send, lint, porting, run, shell, test
+from . import bench, chaos, clean, demo_send, lint, porting, run, shell, test
 from .console import SetupError, complain
 
 COMMANDS = {
     "run": (run.main, "start Odoo with demo data and the gateway simulator; Ctrl-C stops everything"),
     "test": (test.main, "lint and all tests, one summary (TESTS=… for a part, ODOO=17, 19 or 17,19)"),
     "demo-send": (demo_send.main, "approve a demo permit and show the message that arrives"),
+    "bench": (bench.main, "measure the performance targets beside their anchors (SIZE=, ONLY=, STRICT=)"),
+    "chaos": (chaos.main, "kill servers, crash the database, check the books (KILLS=, SECONDS=, SEED=)"),
     "lint": (lint.main, "ruff and pylint-odoo"),
     "port": (porting.main, "write the Odoo 19 copy of the addon (TARGET=folder)"),
     "clean": (clean.main, "stop what runs and remove .env"),
