@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from ..env import paths, postgres, shell
-from ..env.locks import FileLock
+from ..env import postgres, shell
 from ..env.postgres import ROLE, Cluster
 
 
 class CrashingCluster(Cluster):
-    """The cluster of chaos runs. It lies in the folder of the other one, so `make clean` finds it.
+    """The cluster of chaos runs.
 
     A commit waits for its WAL here: without that a crash forgets the last half second, and what it forgets
     looks like lost and repeated messages. `fsync` may stay off, since the machine itself does not crash.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._use.release()
-        self._gate = paths.ENV / "postgres-chaos.start.lock"
-        self._use = FileLock(paths.ENV / "postgres-chaos.use.lock")
+    variant = "chaos"
 
     def start(self) -> None:
         """As for any cluster, and commits wait for the WAL."""
@@ -64,12 +57,3 @@ class CrashingCluster(Cluster):
             )
         finally:
             dump.unlink(missing_ok=True)
-
-    def _choose_folder(self) -> Path:
-        return super()._choose_folder() / "chaos"
-
-    def _choose_socket(self) -> Path:
-        inside = self.home / "socket"
-        if len(str(inside).encode()) <= postgres.SOCKET_LIMIT:
-            return inside
-        return Path(f"/tmp/sicantik-{paths.CHECKOUT_ID}") / "chaos"

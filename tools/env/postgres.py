@@ -37,7 +37,14 @@ class Cluster:
     """The checkout's database server.
 
     Use `start` and `release`, or a `with` block. `socket` is the folder to give to clients as host.
+
+    :cvar variant: a word for a server of its own beside the shared one; it lies in the folder of that one, so
+        that `make clean` finds it
+    :cvar settings: what the server is started with
     """
+
+    variant = ""
+    settings = SETTINGS
 
     def __init__(self) -> None:
         paths.ensure_env()
@@ -52,8 +59,9 @@ class Cluster:
         self.home = self.folder / str(self.version)
         self.data = self.home / "data"
         self.socket = self._choose_socket()
-        self._gate = paths.ENV / "postgres.start.lock"
-        self._use = FileLock(paths.ENV / "postgres.use.lock")
+        name = f"postgres-{self.variant}" if self.variant else "postgres"
+        self._gate = paths.ENV / f"{name}.start.lock"
+        self._use = FileLock(paths.ENV / f"{name}.use.lock")
 
     def __enter__(self) -> Cluster:
         self.start()
@@ -143,7 +151,7 @@ class Cluster:
         for folder in (self.folder, self.home, self.data, self.socket):
             self._private_folder(folder)
         log = self.home / "log"
-        options = " ".join(f"-c {key}={value}" for key, value in SETTINGS.items())
+        options = " ".join(f"-c {key}={value}" for key, value in self.settings.items())
         try:
             self._as_owner(
                 self._control("start", "-w", "-t", "60", "-l", log)
@@ -182,14 +190,14 @@ class Cluster:
         if self.owner:
             enter = ["runuser", "-u", self.owner.pw_name, "--", "test", "-x", paths.ENV]
             if shell.run(enter, timeout=10, cwd=Path("/"), check=False).returncode:
-                return Path(f"/var/tmp/sicantik-{paths.CHECKOUT_ID}")
-        return paths.ENV / "postgres"
+                return Path(f"/var/tmp/sicantik-{paths.CHECKOUT_ID}") / self.variant
+        return paths.ENV / "postgres" / self.variant
 
     def _choose_socket(self) -> Path:
         inside = self.home / "socket"
         if len(str(inside).encode()) <= SOCKET_LIMIT:
             return inside
-        return Path(f"/tmp/sicantik-{paths.CHECKOUT_ID}")
+        return Path(f"/tmp/sicantik-{paths.CHECKOUT_ID}") / self.variant
 
 
 def _unprivileged_user() -> pwd.struct_passwd | None:
