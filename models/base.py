@@ -22,31 +22,10 @@ import psycopg2
 
 from odoo import api, models
 
+from .sicantik_notification_evaluation import KEY
+from .watch import comparables
+
 _logger = logging.getLogger(__name__)
-
-KEY = "sicantik_notification_automation.capture"
-
-
-class Watch:
-    """What the active triggers want to know of one model.
-
-    :param frozenset sources: names of the stored fields whose change may concern a trigger
-    :param tuple names: names of the fields whose values are compared
-    :param bool created: whether new records concern a trigger
-    :param bool everything: whether any written field concerns a trigger
-    """
-
-    __slots__ = ("sources", "names", "created", "everything")
-
-    def __init__(self, sources, names, created, everything):
-        self.sources = frozenset(sources)
-        self.names = tuple(names)
-        self.created = created
-        self.everything = everything
-
-
-class WatchMap(dict):
-    """{model name: Watch}. A class of its own because a plain dict cannot be referred to weakly."""
 
 
 @dataclass
@@ -70,21 +49,9 @@ class Notes:
         """Give the notes of the transaction of `cr`, new ones at its first change."""
         return cr.postcommit.data.get(KEY) or cr.postcommit.data.setdefault(KEY, cls())
 
-
-def comparable(record, name):
-    """Give the value of a field in a form that can be compared and kept: ids instead of records."""
-    field = record._fields[name]
-    if field.type == "binary":
-        return object()  # never equal: too dear to read, so a written one counts as changed
-    # In one language for both sides of a comparison, whoever writes and whoever comes first.
-    value = record.with_context(lang=None)[name]
-    if field.type in ("one2many", "many2many"):
-        return tuple(value.ids)
-    if field.type == "many2one":
-        return value.id
-    if field.type in ("reference", "many2one_reference") and isinstance(value, models.BaseModel):
-        return f"{value._name},{value.id}"
-    return value
+    def announcement(self, trigger_id, record_id):
+        """Give the ids of queue rows and of journal rows that a trigger has led to; append more to them."""
+        return self.announced.setdefault((trigger_id, record_id), ([], []))
 
 
 class Base(models.AbstractModel):
@@ -106,9 +73,10 @@ class Base(models.AbstractModel):
 
     def unlink(self):
         watch = self._notification_watch()
+        result = super().unlink()
         if watch is not None:
-            self._notification_note_change(watch, ())
-        return super().unlink()
+            self._notification_note_gone()
+        return result
 
     def _compute_field_value(self, field):
         if field.store:
@@ -163,20 +131,30 @@ class Base(models.AbstractModel):
             self._notification_touch(self._ids)
         elif known or self._name in notes.created:
             # A record whose change is under way: what will be said of it may depend on this field too.
-            created = notes.created.get(self._name, ())
-            self._notification_touch([id_ for id_ in self._ids if id_ in known or id_ in created])
+            self._notification_touch(self._notification_under_way(notes))
+
+    def _notification_note_gone(self):
+        """Note deleted records: what this transaction has announced of them will be taken back."""
+        notes = Notes.of(self.env.cr)
+        if not notes.evaluating:
+            ids = self._notification_under_way(notes)
+            if ids:
+                self._notification_touch(ids, gone=True)
+
+    def _notification_under_way(self, notes):
+        """Give the ids of those records that this transaction has changed or created."""
+        known, created = notes.baseline.get(self._name, ()), notes.created.get(self._name, ())
+        return [id_ for id_ in self._ids if id_ in known or id_ in created]
 
     def _notification_note_values(self, notes, names):
         baseline = notes.baseline.setdefault(self._name, {})
-        unknown = self.browse(
-            id_ for id_ in self._ids if id_ and any(name not in baseline.get(id_, ()) for name in names)
-        ).sudo()
         try:
-            for record in unknown:
-                values = baseline.setdefault(record.id, {})
-                for name in names:
-                    if name not in values:
-                        values[name] = comparable(record, name)
+            for name in names:
+                unknown = self.browse(
+                    id_ for id_ in self._ids if id_ and name not in baseline.get(id_, ())
+                ).sudo()
+                for id_, value in zip(unknown._ids, comparables(unknown, name), strict=True):
+                    baseline.setdefault(id_, {})[name] = value
         except psycopg2.Error:
             raise
         except Exception:
@@ -185,14 +163,14 @@ class Base(models.AbstractModel):
                 "Could not read the watched fields of %s before a change", self._name, exc_info=True
             )
 
-    def _notification_touch(self, ids):
+    def _notification_touch(self, ids, gone=False):
         cr = self.env.cr
         touched = cr.precommit.data.get(KEY)
         if touched is None:
             touched = cr.precommit.data[KEY] = {}
             env = self.env(su=True, context=_plain_context(self.env.context))
             cr.precommit.add(lambda: _evaluate(env))
-        touched.setdefault(self._name, {}).update(dict.fromkeys(ids))
+        touched.setdefault(self._name, {}).update(dict.fromkeys(ids, gone))
 
 
 def _plain_context(context):
@@ -208,6 +186,8 @@ def _evaluate(env):
     notes.evaluating = True
     try:
         for model_name, ids in (touched or {}).items():
-            env["sicantik.notification.trigger"]._evaluate_changes(env[model_name].browse(ids), notes)
+            env["sicantik.notification.trigger"]._evaluate_changes(
+                env[model_name].browse(ids), [id_ for id_, gone in ids.items() if gone], notes
+            )
     finally:
         notes.evaluating = False

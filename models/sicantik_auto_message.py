@@ -1,5 +1,3 @@
-from collections import Counter
-
 from odoo import fields, models
 
 
@@ -52,11 +50,7 @@ class SicantikAutoMessage(models.Model):
     ]
 
     def _compute_counts(self):
-        groups = self.env["sicantik.notification.queue"]._read_group(
-            [("auto_message_id", "in", self.ids)], ["auto_message_id", "state"], ["__count"]
-        )
-        counts = Counter({(message.id, state): count for message, state, count in groups})
-        counts += self.env["sicantik.notification.tally"]._totals("auto_message_id", self.ids)
+        counts = self.env["sicantik.notification.tally"]._totals("auto_message_id", self.ids)
         for message in self:
             message.sent_count = counts[message.id, "sent"]
             message.failed_count = counts[message.id, "failed"]

@@ -1,4 +1,3 @@
-from collections import Counter
 
 from odoo import _, api, fields, models
 from odoo.exceptions import UserError, ValidationError
@@ -70,14 +69,8 @@ class SicantikNotificationCampaign(models.Model):
     )
 
     def _compute_totals(self):
-        """Two grouped reads for all campaigns, messages that are there and those that were deleted; nothing
-        is counted while messages are sent.
-        """
-        groups = self.env["sicantik.notification.queue"]._read_group(
-            [("campaign_id", "in", self.ids)], ["campaign_id", "state"], ["__count"]
-        )
-        counts = Counter({(campaign.id, state): count for campaign, state, count in groups})
-        counts += self.env["sicantik.notification.tally"]._totals("campaign_id", self.ids)
+        """One grouped read for all campaigns; nothing is counted while messages are sent."""
+        counts = self.env["sicantik.notification.tally"]._totals("campaign_id", self.ids)
         for campaign in self:
 
             def count(*states, of=campaign):
@@ -175,14 +168,18 @@ class SicantikNotificationCampaign(models.Model):
         if "company_id" in targets._fields:
             domain = [("company_id", "in", (self.company_id.id, False)), *domain]
         targets = targets.search([*domain, ("id", ">", self.last_target_id)], order="id", limit=CHUNK)
+        queue = self.env["sicantik.notification.queue"]
         if targets:
-            events = dict.fromkeys(targets.ids, Event(f"campaign:{self.id}"))
+            # Without a key: nobody is told twice because `last_target_id` is written with the rows.
+            events = dict.fromkeys(targets.ids, Event(None))
             trouble = Failure()
-            before = self.queue_ids.search_count([("campaign_id", "=", self.id), ("state", "!=", "skipped")])
+            before = 0
+            if rule.schedule_type == "batch":
+                before = queue.search_count([("campaign_id", "=", self.id), ("state", "!=", "skipped")])
             rows = rule._prepare_rows(targets, events, trouble, self.template_key, before)
-            self.env["sicantik.notification.queue"]._enqueue(
-                [{**row, "campaign_id": self.id} for row in rows]
-            )
+            for row in rows:
+                row["campaign_id"] = self.id
+            queue._enqueue(rows)
             if trouble.error:
                 self.env["sicantik.notification.execution"]._note(rule.trigger_id, None, rule, trouble.error)
             self.last_target_id = targets[-1].id

@@ -11,6 +11,12 @@ from odoo import _, api, fields, models
 DATE_FORMAT = "%d-%m-%Y"
 OWN_MODELS = ("sicantik.permit", "sicantik.document")
 DATETIME_FORMAT = "%d-%m-%Y %H:%M"
+# What is read of every record and recipient anyway, so that it is all that is fetched of a thousand of them.
+READ = [
+    *("company_id", "partner_id", "permit_id", "applicant_name", "permit_type_name", "permit_number"),
+    *("registration_id", "issue_date", "expiry_date", "state"),
+]
+READ_OF_PARTNERS = ["name", "whatsapp_e164"]
 
 
 class SicantikNotificationContext(models.AbstractModel):
@@ -35,13 +41,26 @@ class SicantikNotificationContext(models.AbstractModel):
         names = list(dict.fromkeys(name for one in templates for name in one._parameter_names()))
         builder = self.with_context(lang=self._odoo_language(templates[:1].language)).sudo()
         waiting = builder._count_waiting(records) if "jumlah" in names else {}
+        labels = {}
+        getters = [(name, Subject.getter(name, records)) for name in names]
 
         def fill(record, partner, event):
-            subject = Subject(builder, record, partner, event, waiting)
-            values = ((name, subject.value(name)) for name in names)
+            subject = Subject(builder.env, record, partner, event, waiting, labels)
+            values = ((name, get(subject)) for name, get in getters)
             return {name: value for name, value in values if value is not None}
 
         return fill
+
+    @api.model
+    def _fetch(self, records):
+        """Read from the database what the parameters of most templates need, and no other column.
+
+        :param records: the records that messages are about
+        """
+        records.fetch([name for name in READ if name in records._fields])
+        if records._name != "sicantik.permit" and "permit_id" in records._fields:
+            permits = records.permit_id
+            permits.fetch([name for name in READ if name in permits._fields])
 
     @api.model
     def _odoo_language(self, code):
@@ -65,14 +84,18 @@ class Subject:
     unknown.
     """
 
-    def __init__(self, builder, record, partner, event, waiting):
-        self.env = builder.env
-        self.record = record.with_env(builder.env)
-        self.partner = partner.with_env(builder.env)
+    def __init__(self, env, record, partner, event, waiting, labels):
+        self.env = env
+        self.record = record.with_env(env)
+        self.partner = partner.with_env(env)
         self.event = event
         self.waiting = waiting
+        self.labels = labels
         self.permit = self._permit()
-        self.company = (self._field("company_id") or self.env.company) if self.record else self.env.company
+
+    @property
+    def company(self):
+        return (self._field("company_id") or self.env.company) if self.record else self.env.company
 
     def _permit(self):
         if self.record._name == "sicantik.permit":
@@ -83,18 +106,26 @@ class Subject:
     def _field(self, name):
         return self.record[name] if name in self.record._fields else None
 
-    def value(self, name):
-        """Give the text of a parameter, None when there is none."""
-        method = getattr(self, f"_value_{name}", None)
-        if method:
-            value = method()
+    @classmethod
+    def getter(cls, name, records):
+        """Give the function that asks a Subject for a parameter.
+
+        :param str name: the parameter
+        :param records: recordset of the model that the messages are about
+        :return: function (Subject) → text, or None when there is none
+        :rtype: callable
+        """
+        method = getattr(cls, f"_value_{name}", None)
+        if method and records._name in OWN_MODELS:
             # Of a permit or document the shipped parameters are all known, if only to be empty.
-            return "" if value is None and self.record._name in OWN_MODELS else value
-        field = self.record._fields.get(name)
+            return lambda subject: method(subject) or ""
+        if method:
+            return method
+        field = records._fields.get(name)
         # What only some groups may see does not go out because a parameter happens to be called like it.
         if field is None or field.groups:
-            return None
-        return self._shown(self.record, name)
+            return lambda subject: None
+        return lambda subject: subject._shown(subject.record, name)
 
     def _shown(self, record, name):
         """Show a field as people write it: dates dd-mm-yyyy, states and records by their names."""
@@ -110,8 +141,10 @@ class Subject:
         return "" if value is False or value is None else str(value)
 
     def _label(self, record, name, value):
-        labels = dict(record._fields[name]._description_selection(self.env))
-        return labels.get(value, value or "")
+        field = record._fields[name]
+        if field not in self.labels:
+            self.labels[field] = dict(field._description_selection(self.env))
+        return self.labels[field].get(value, value or "")
 
     def _local(self, moment):
         zone = self.company.partner_id.tz or self.env.user.tz or "Asia/Jakarta"

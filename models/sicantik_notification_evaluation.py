@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import psycopg2
 from dateutil.relativedelta import relativedelta
 from psycopg2 import errorcodes
+from psycopg2.extensions import TRANSACTION_STATUS_INERROR
 
 from odoo import _, api, fields, models
 from odoo.exceptions import ValidationError
@@ -16,6 +17,7 @@ from odoo.tools import safe_eval as safe
 from odoo.tools.safe_eval import safe_eval
 
 from ..compat import check_access
+from .plain_domain import PlainDomain
 
 _logger = logging.getLogger(__name__)
 
@@ -62,6 +64,12 @@ AUTHORED = {
 }
 # Names that differ from record to record: a domain that uses one of them is evaluated for each.
 PER_RECORD_NAMES = {"record_id", "old_state", "new_state", "changed"}
+# Under which capture (`base.py`) keeps its notes, and what it remembers of the cache.
+KEY = "sicantik_notification_automation.capture"
+# What capture keeps in a cache is made of these (`watch.py`).
+PLANNED = ("sicantik.notification.trigger", "sicantik.notification.rule")
+# Set in `cr.postcommit.data` by a transaction that has changed some of them.
+UNCOMMITTED = "sicantik_notification_automation.uncommitted"
 
 
 @dataclass(frozen=True)
@@ -103,20 +111,24 @@ class SicantikNotificationEvaluation(models.AbstractModel):
     # === DOMAINS ===#
 
     @api.model
-    def _domain_values(self, records=(), record_id=False, event=None):
-        """Give the names that a domain may use: values, never recordsets."""
-        return {
-            "uid": self.env.uid,
-            "user_id": self.env.uid,
-            "company_id": self.env.company.id,
-            "company_ids": self.env.companies.ids,
-            "record_id": record_id,
-            "record_ids": list(records and records.ids),
-            "old_state": event and event.old_state,
-            "new_state": event and event.new_state,
-            "changed": event.changed if event else {},
-            **self._time_values(),
+    def _domain_values(self, records=(), record_id=False, event=None, names=None):
+        """Give the names that a domain may use: values, never recordsets.
+
+        :param names: set of those that are needed, None for all; some of them cost a query
+        """
+        values = {
+            "uid": lambda: self.env.uid,
+            "user_id": lambda: self.env.uid,
+            "company_id": lambda: self.env.company.id,
+            "company_ids": lambda: self.env.companies.ids,
+            "record_id": lambda: record_id,
+            "record_ids": lambda: list(records and records.ids),
+            "old_state": lambda: event and event.old_state,
+            "new_state": lambda: event and event.new_state,
+            "changed": lambda: event.changed if event else {},
         }
+        given = {name: value() for name, value in values.items() if names is None or name in names}
+        return {**given, **self._time_values()}
 
     @api.model
     def _time_values(self):
@@ -166,37 +178,80 @@ class SicantikNotificationEvaluation(models.AbstractModel):
         }
 
     @api.model
-    def _filter(self, text, records, events):
+    def _filter(self, text, records, events, search=True):
         """Give the records for which a domain holds.
 
         :param str text: the domain
         :param records: recordset, in superuser mode
         :param dict events: {record id: Event}
+        :param bool search: search where the values of the records do not tell
+        :return: recordset, None when it takes a search and there is to be none
         """
         if not (text or "").strip() or not records:
             return records
-        if not self._names_in(text) & PER_RECORD_NAMES:
-            return self._search_within(records, self._eval_domain(text, self._domain_values(records)))
+        names = self._names_in(text)
+        if not names & PER_RECORD_NAMES:
+            domain = self._eval_domain(text, self._domain_values(records, names=names))
+            return self._within(records, domain, search)
         groups = {}
         for record in records:
-            domain = self._eval_domain(text, self._domain_values(records, record.id, events[record.id]))
+            values = self._domain_values(records, record.id, events[record.id], names)
+            domain = self._eval_domain(text, values)
             groups.setdefault(str(domain), (domain, []))[1].append(record.id)
         kept = set()
         for domain, ids in groups.values():
-            kept.update(self._search_within(records.browse(ids), domain).ids)
+            found = self._within(records.browse(ids), domain, search)
+            if found is None:
+                return None
+            kept.update(found.ids)
         return records.filtered(lambda record: record.id in kept)
 
     @api.model
-    def _search_within(self, records, domain):
+    def _within(self, records, domain, search=True):
         """Give those of `records` that a search with the domain finds, in their own order.
 
         A search and not `filtered_domain`, so that a condition means what it means in a list view or a
         campaign: fields with a search method (`days_until_expiry`) and empty values are treated differently
-        there.
+        there. It is spared where the values alone tell what it would find.
         """
+        plain = PlainDomain.of(records, domain)
+        found = plain and plain.within(records)
+        if found is not None or not search:
+            return found
         found = records.with_context(active_test=False).search([("id", "in", records.ids), *domain])
         ids = set(found.ids)
         return records.filtered(lambda record: record.id in ids)
+
+    # === CONDITIONS IN THE CACHE ===#
+
+    @api.model
+    def _condition(self, text, model):
+        """Prepare a domain for `_holding`.
+
+        :param str text: the domain
+        :param model: any recordset of the model it is for
+        :return: a PlainDomain; the text when it uses names, which have to be looked up each time; None when
+            only a search can answer it. Each may be kept in a cache.
+        """
+        try:
+            if (text or "").strip() and self._names_in(text):
+                return text
+            return PlainDomain.of(model, self._eval_domain(text, {}))
+        except Exception:
+            return None  # it is said what is wrong when it is evaluated
+
+    @api.model
+    def _holding(self, condition, records, events):
+        """Give the records for which a condition holds, without a search.
+
+        :param condition: from `_condition`
+        :param records: recordset, in superuser mode
+        :param dict events: {record id: Event}
+        :return: recordset, None when only a search can tell
+        """
+        if isinstance(condition, str):
+            return self._filter(condition, records, events, search=False)
+        return condition and condition.within(records)
 
     @api.model
     def _check_domain(self, text, model_name, label):
@@ -264,14 +319,40 @@ class SicantikNotificationEvaluation(models.AbstractModel):
     @api.model_create_multi
     def create(self, vals_list):
         records = super().create(vals_list)
+        records._forget_watches()
         records._check_author()
         return records
 
     def write(self, vals):
         result = super().write(vals)
+        self._forget_watches()
         if not AUTHORED.isdisjoint(vals):
             self._check_author()
         return result
+
+    def unlink(self):
+        result = super().unlink()
+        self._forget_watches()
+        return result
+
+    @api.model
+    def _forget_watches(self):
+        """Make every process read the triggers and rules anew, now and once more when this is committed.
+
+        In between, an older transaction may fill the cache with what it sees, and a rollback to a savepoint
+        may make wrong what this one has filled in.
+        """
+        if self._name not in PLANNED:
+            return
+        self.env.flush_all()
+        self.env.cr.postcommit.data[UNCOMMITTED] = []
+        self._clear_watches()
+        self.env.cr.postcommit.add(self._clear_watches)
+
+    @api.model
+    def _clear_watches(self):
+        self.pool.__dict__.pop(KEY, None)  # somebody may still hold what it refers to
+        self.pool.clear_cache()
 
     # === PYTHON ===#
 
@@ -315,6 +396,8 @@ class SicantikNotificationEvaluation(models.AbstractModel):
             with self.env.cr.savepoint(flush=False):
                 yield failure
                 self.env.flush_all()
+                if self.env.cr._cnx.get_transaction_status() == TRANSACTION_STATUS_INERROR:
+                    raise ValueError("a query failed, and the code that made it has hidden that")
                 if undo:
                     raise _Undo
         except _Undo:
@@ -338,8 +421,9 @@ class SicantikNotificationEvaluation(models.AbstractModel):
         except psycopg2.Error:
             raise
         except Exception as error:
-            if isinstance(error.__cause__, psycopg2.Error):
-                raise error.__cause__ from error
+            broken = error.__cause__ or error.__context__
+            if isinstance(broken, psycopg2.Error):
+                raise broken from error
             if not trouble.error:
                 trouble.error = f"{record}: {self._sentence(error)}"
                 self._log_failure(error, "Notification: %s failed for %s", self, record)
@@ -363,6 +447,7 @@ class SicantikNotificationEvaluation(models.AbstractModel):
     def _sentence(self, error):
         """Say an exception in one line, with the time; people read it on the trigger or the rule."""
         text = " ".join(self._plain_text(error).split()) or type(error).__name__
+        text = text.replace("\x00", "").encode(errors="replace").decode()  # what the database can hold
         return (
             f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())} UTC: {type(error).__name__}: {text[:500]}"
         )

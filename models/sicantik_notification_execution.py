@@ -1,6 +1,6 @@
-from odoo import api, fields, models
+import json
 
-from .sicantik_notification_tally import EXECUTED
+from odoo import api, fields, models
 
 
 class SicantikNotificationExecution(models.Model):
@@ -34,16 +34,54 @@ class SicantikNotificationExecution(models.Model):
         """
         if not records and not error:
             return self.browse()
+        return self.browse(filter(None, self._write_rows([self._row(trigger, records, rule, error)])))
+
+    @api.model
+    def _row(self, trigger, records=None, rule=None, error=None):
+        """Give the row that `_note` writes, for `_write_rows`."""
+        return {
+            "trigger_id": trigger.id,
+            "rule_id": rule.id if rule else None,
+            "record_count": len(records or ()),
+            "res_ids": records.ids if records else [],
+            "error": error or None,
+        }
+
+    @api.model
+    def _write_rows(self, rows):
+        """Write rows, in one statement. Those of a trigger that is deleted meanwhile are left out: this may
+        run without a fence, and must not break the transaction around it.
+
+        :param list[dict] rows: from `_row`
+        :return: the id of each row, None for one that was left out
+        :rtype: list
+        """
+        if not rows:
+            return []
         self._forget_counters()
-        return self.create(
+        self.env.cr.execute(
+            """
+            INSERT INTO sicantik_notification_execution
+                (trigger_id, rule_id, record_count, res_ids, error,
+                 create_uid, create_date, write_uid, write_date)
+            SELECT trigger_id, rule_id, record_count, res_ids, error,
+                   %(uid)s, now() at time zone 'UTC', %(uid)s, now() at time zone 'UTC'
+              FROM jsonb_to_recordset(%(rows)s::jsonb)
+                AS given (position int, trigger_id int, rule_id int, record_count int, res_ids jsonb,
+                          error text)
+             WHERE EXISTS (SELECT 1 FROM sicantik_notification_trigger WHERE id = given.trigger_id)
+          ORDER BY position
+         RETURNING id, trigger_id
+            """,
             {
-                "trigger_id": trigger.id,
-                "rule_id": rule.id if rule else False,
-                "record_count": len(records or ()),
-                "res_ids": records.ids if records else [],
-                "error": error or False,
-            }
+                "uid": self.env.uid,
+                "rows": json.dumps([{"position": at, **row} for at, row in enumerate(rows)]),
+            },
+            log_exceptions=False,  # the server would log the errors, which may quote names
         )
+        written = self.env.cr.fetchall()
+        ids, triggers = iter([id_ for id_, _trigger in written]), {trigger for _id, trigger in written}
+        return [next(ids) if row["trigger_id"] in triggers else None for row in rows]
 
     @api.model
     def _take_back(self, ids, res_ids):
@@ -77,8 +115,8 @@ class SicantikNotificationExecution(models.Model):
             [(by, "in", ids), *domain], [by], ["record_count:sum", "create_date:max", "id:max"]
         )
         errors = {row.id: row.error for row in self.browse([last for *_rest, last in groups])}
-        gone = self.env["sicantik.notification.tally"]._totals(by, ids)
+        gone = self.env["sicantik.notification.tally"]._executions(by, ids)
         return {
-            owner.id: (count + gone[owner.id, EXECUTED], date, errors.get(last) or False)
+            owner.id: (count + gone[owner.id], date, errors.get(last) or False)
             for owner, count, date, last in groups
         }

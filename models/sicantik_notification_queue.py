@@ -1,11 +1,14 @@
 import json
+from collections.abc import Collection
 
 from odoo import _, api, fields, models
 from odoo.exceptions import UserError, ValidationError
 
 from ..compat import check_access
 from ..providers import errors
+from .unchecked import UncheckedMany2one
 
+PERMIT, DOCUMENT = "sicantik.permit", "sicantik.document"
 CRON = "sicantik_notification_automation.ir_cron_process_queue"
 WORKERS = "sicantik_notification_worker"
 
@@ -41,6 +44,7 @@ ERROR_CLASSES = [
 ]
 # Columns that `_enqueue` fills, with their types in the database.
 COLUMNS = {
+    "id": "integer",
     "rule_id": "integer",
     "campaign_id": "integer",
     "auto_message_id": "integer",
@@ -48,8 +52,6 @@ COLUMNS = {
     "phone": "text",
     "res_model": "text",
     "res_id": "integer",
-    "permit_id": "integer",
-    "document_id": "integer",
     "message_type": "text",
     "template_key": "text",
     "body": "text",
@@ -84,14 +86,16 @@ class SicantikNotificationQueue(models.Model):
     _description = "Notification Queue"
     _order = "id desc"
     _rec_names_search = ["phone", "template_key"]
+    _log_access = False
 
     name = fields.Char(compute="_compute_name")
-    rule_id = fields.Many2one("sicantik.notification.rule", ondelete="set null", index="btree_not_null")
-    campaign_id = fields.Many2one(
+    # Without an index: most rows belong to a few rules, so it would seldom spare reading the table.
+    rule_id = UncheckedMany2one("sicantik.notification.rule", ondelete="set null")
+    campaign_id = UncheckedMany2one(
         "sicantik.notification.campaign", ondelete="set null", index="btree_not_null"
     )
     auto_message_id = fields.Many2one("sicantik.auto.message", ondelete="set null", index="btree_not_null")
-    company_id = fields.Many2one("res.company")
+    company_id = UncheckedMany2one("res.company", ondelete="set null")
 
     # Who
     partner_id = fields.Many2one(
@@ -102,9 +106,21 @@ class SicantikNotificationQueue(models.Model):
 
     # About what
     res_model = fields.Char(string="Model", readonly=True)
-    res_id = fields.Many2oneReference(string="Record", model_field="res_model", readonly=True)
-    permit_id = fields.Many2one("sicantik.permit", ondelete="set null", index="btree_not_null")
-    document_id = fields.Many2one("sicantik.document", ondelete="set null", index="btree_not_null")
+    res_id = fields.Many2oneReference(string="Record", model_field="res_model", readonly=True, index=True)
+    permit_id = fields.Many2one(
+        "sicantik.permit",
+        compute="_compute_permit_id",
+        inverse="_inverse_subject",
+        search="_search_permit_id",
+        compute_sudo=True,
+    )
+    document_id = fields.Many2one(
+        "sicantik.document",
+        compute="_compute_document_id",
+        inverse="_inverse_subject",
+        search="_search_document_id",
+        compute_sudo=True,
+    )
     event_key = fields.Char(
         copy=False, readonly=True, help="The same event never queues the same message twice."
     )
@@ -119,9 +135,13 @@ class SicantikNotificationQueue(models.Model):
         default="{}", help='The parameters as a JSON object: {"partner_name": "Ani"}'
     )
 
-    # When
+    # When. Who wrote a row is not kept: two foreign keys for what nobody reads.
+    create_date = fields.Datetime(string="Created on", default=fields.Datetime.now, readonly=True, copy=False)
+    write_date = fields.Datetime(
+        string="Last Updated on", default=fields.Datetime.now, readonly=True, copy=False
+    )
     scheduled_date = fields.Datetime(required=True, default=fields.Datetime.now)
-    priority = fields.Integer(default=5, help="Larger goes first.")
+    priority = fields.Integer(required=True, default=5, help="Larger goes first.")
     next_retry_date = fields.Datetime(readonly=True, copy=False)
 
     # How it went
@@ -193,6 +213,82 @@ class SicantikNotificationQueue(models.Model):
         for row in self:
             row.display_name = row.name
 
+    @api.depends("res_model", "res_id")
+    def _compute_permit_id(self):
+        permits = set(self._subjects(PERMIT).ids)
+        of_documents = {document.id: document.permit_id for document in self._subjects(DOCUMENT)}
+        for row in self:
+            if row.res_model == DOCUMENT:
+                row.permit_id = of_documents.get(row.res_id, False)
+            else:
+                row.permit_id = row.res_model == PERMIT and row.res_id in permits and row.res_id
+
+    @api.depends("res_model", "res_id")
+    def _compute_document_id(self):
+        documents = set(self._subjects(DOCUMENT).ids)
+        for row in self:
+            row.document_id = row.res_model == DOCUMENT and row.res_id in documents and row.res_id
+
+    def _subjects(self, model):
+        """Give the records of a model that the rows are about, as far as they are still there."""
+        return self.env[model].browse({row.res_id for row in self if row.res_model == model}).exists()
+
+    def _inverse_subject(self):
+        """Make rows be about a document or a permit. The permit that a document has says nothing new."""
+        for row in self:
+            permit, document = row.permit_id, row.document_id
+            subject = document if document and (not permit or permit == document.permit_id) else permit
+            if subject:
+                row.write({"res_model": subject._name, "res_id": subject.id})
+            elif row.res_model in (PERMIT, DOCUMENT):
+                row.write({"res_model": False, "res_id": False})
+
+    @api.model
+    def _search_permit_id(self, operator, value):
+        return self._search_subject(PERMIT, operator, value)
+
+    @api.model
+    def _search_document_id(self, operator, value):
+        return self._search_subject(DOCUMENT, operator, value)
+
+    @api.model
+    def _search_subject(self, model, operator, value):
+        """Search rows by the permits or documents that they are about.
+
+        :return: a domain on rows
+        :rtype: list
+        """
+        negative = operator in ("!=", "<>") or operator.startswith("not ")
+        operator = "=" if operator in ("!=", "<>") else operator.removeprefix("not ")
+        records = self.env[model].sudo().with_context(active_test=False)
+        several = isinstance(value, Collection) and not isinstance(value, str)
+        values = list(value) if several else [value]
+        empty = False
+        if operator.startswith("any"):
+            found = records.search(value)
+        elif any(isinstance(one, str) for one in values):
+            names = [pair for one in values for pair in records.name_search(one, None, operator, limit=None)]
+            found = records.browse(id_ for id_, _name in names)
+        elif operator in ("=", "in") and all(isinstance(one, int | None) for one in values):
+            found = records.browse(one for one in values if one)
+            empty = not all(values)
+        else:
+            found = records.search([("id", operator, value)])
+        domain = self._about(found)
+        if empty:
+            domain = ["|", *domain, "!", *self._about(records.search([]))]
+        return ["!", *domain] if negative else domain
+
+    @api.model
+    def _about(self, records):
+        """Give the domain of the rows about permits, also by their documents, or about documents."""
+        rows = ["&", ("res_model", "=", records._name), ("res_id", "in", records.ids)]
+        if records._name == DOCUMENT:
+            return rows
+        documents = self.env[DOCUMENT].sudo().with_context(active_test=False)
+        documents = documents.search([("permit_id", "in", records.ids)])
+        return ["|", *rows, *self._about(documents)]
+
     @api.constrains("context_values")
     def _check_context_values(self):
         for row in self:
@@ -243,12 +339,26 @@ class SicantikNotificationQueue(models.Model):
         return rows
 
     def write(self, vals):
-        vals = self._with_json(vals)
+        self._check_there(vals)
+        vals = {**self._with_json(vals), "write_date": fields.Datetime.now()}
         if vals.get("phone"):
             vals = {**vals, "phone": self._checked_phone(vals["phone"])}
         elif vals.get("partner_id"):
             vals = {**vals, "phone": self.env["res.partner"].browse(vals["partner_id"]).whatsapp_e164}
         return super().write(vals)
+
+    @api.model
+    def _check_there(self, vals):
+        """Do what the foreign keys of unchecked fields would do.
+
+        :raise ValidationError: a record to be referred to is not there
+        """
+        for name, field in self._fields.items():
+            if isinstance(field, UncheckedMany2one) and vals.get(name):
+                if not self.env[field.comodel_name].sudo().browse(vals[name]).exists():
+                    raise ValidationError(
+                        _("There is no record with the id %s. Choose another one.", vals[name])
+                    )
 
     @api.model
     def _checked_phone(self, number):
@@ -273,6 +383,7 @@ class SicantikNotificationQueue(models.Model):
 
     @api.model
     def _prepare_manual(self, vals):
+        self._check_there(vals)
         vals = self._with_json(dict(vals))
         rule = self.env["sicantik.notification.rule"].browse(vals.get("rule_id"))
         partner = self.env["res.partner"].browse(vals.get("partner_id"))
@@ -305,38 +416,50 @@ class SicantikNotificationQueue(models.Model):
         Skipped rows get their log row here. Rows that are due now wake the scheduled action when the
         transaction commits.
 
-        :param list[dict] rows: values of columns named in `COLUMNS`; each with its own `event_key`
+        The columns `rule_id`, `campaign_id` and `company_id` have no foreign keys. What guards them is
+        another row of the same transaction: a rule's journal, the campaign's `last_target_id`, the company of
+        the record. Whoever deletes one of them at the same time fails on that row and tries again.
+
+        :param list[dict] rows: values of columns named in `COLUMNS`
         :return: {record id: [ids of the rows that were made]}
         :rtype: dict
         """
+        rows = self._without_told(rows)
         if not rows:
             return {}
-        rows = self._without_told(rows)
-        columns = ", ".join(COLUMNS)
-        types = ", ".join(f"{name} {sql_type}" for name, sql_type in COLUMNS.items())
-        data = json.dumps(
-            [{name: row.get(name) for name in COLUMNS} for row in rows], ensure_ascii=False, default=str
+        # Ids beforehand: which row got which one cannot be told from what an INSERT returns.
+        self.env.cr.execute(
+            "SELECT nextval('sicantik_notification_queue_id_seq') FROM generate_series(1, %s)", [len(rows)]
         )
-        # Both lists of names are constants of this file.
+        for row, (id_,) in zip(rows, self.env.cr.fetchall(), strict=True):
+            row["id"] = id_
+        values = {name: {row.get(name) for row in rows} for name in COLUMNS}
+        same = {name: value for name, (value, *others) in values.items() if not others}
+        same.pop("id", None)
+        own = [name for name in COLUMNS if name not in same]
+        types = ", ".join(f"{name} {COLUMNS[name]}" for name in own)
+        data = json.dumps(
+            [{name: row.get(name) for name in own} for row in rows], ensure_ascii=False, default=str
+        )
+        # All names are constants of this file.
         self.env.cr.execute(
             f"""
             INSERT INTO sicantik_notification_queue
-                ({columns}, retry_count, attempt_count, create_uid, create_date, write_uid, write_date)
-            SELECT {columns}, 0, 0, %(uid)s, now() at time zone 'UTC', %(uid)s, now() at time zone 'UTC'
+                   ({", ".join([*own, *same])}, retry_count, attempt_count, create_date, write_date)
+            SELECT {", ".join([*own, *(f"%({name})s::{COLUMNS[name]}" for name in same)])}, 0, 0,
+                   now() at time zone 'UTC', now() at time zone 'UTC'
               FROM jsonb_to_recordset(%(rows)s::jsonb) AS given ({types})
             ON CONFLICT (event_key) DO NOTHING
-            RETURNING id, event_key
+            RETURNING id
             """,
-            {"uid": self.env.uid, "rows": data},
+            {**same, "rows": data},
             log_exceptions=False,  # the server would log the rows, and with them numbers and names
         )
-        ids = {key: id_ for id_, key in self.env.cr.fetchall()}
+        ids = {id_ for (id_,) in self.env.cr.fetchall()}
         made = {}
-        for row in rows:
-            row["id"] = ids.get(row["event_key"])
-            if row["id"]:
-                made.setdefault(row["res_id"], []).append(row["id"])
-        new = [row for row in rows if row["id"]]
+        new = [row for row in rows if row["id"] in ids]
+        for row in new:
+            made.setdefault(row["res_id"], []).append(row["id"])
         self.env["sicantik.notification.log"]._record(
             [self._prepare_skip_log(row) for row in new if row["state"] == "skipped"]
         )
@@ -351,7 +474,7 @@ class SicantikNotificationQueue(models.Model):
         """Leave out what a rule with the policy `once` has told already, also when its queue row is
         deleted.
         """
-        keys = [row["event_key"] for row in rows if ONCE in row["event_key"]]
+        keys = [row["event_key"] for row in rows if ONCE in (row.get("event_key") or "")]
         if not keys:
             return rows
         told = (
@@ -360,7 +483,7 @@ class SicantikNotificationQueue(models.Model):
             ._read_group([("event_key", "in", keys), ("state", "=", "sent")], ["event_key"])
         )
         told = {key for (key,) in told}
-        return [row for row in rows if row["event_key"] not in told]
+        return [row for row in rows if row.get("event_key") not in told]
 
     @api.model
     def _forget_counters(self):

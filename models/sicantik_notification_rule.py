@@ -1,5 +1,4 @@
 import json
-from collections import Counter
 from datetime import timedelta
 
 from odoo import _, api, fields, models
@@ -7,6 +6,7 @@ from odoo.exceptions import AccessError, ValidationError
 
 from ..compat import group_users, run_code
 from .road import Rule
+from .sicantik_notification_context import READ_OF_PARTNERS
 from .sicantik_notification_evaluation import PER_RECORD_NAMES, Failure
 from .sicantik_notification_queue import ONCE
 from .sicantik_whatsapp_template_master import META_PREFIX
@@ -14,6 +14,7 @@ from .sicantik_whatsapp_template_master import META_PREFIX
 GROUP = "sicantik_notification_automation.%s"
 PERIODS = {"minute": 60, "hour": 3600, "day": 24 * 3600}  # in seconds
 PYTHON_FIELDS = ("condition_python", "context_preparation_code")
+to_json = json.JSONEncoder(ensure_ascii=False).encode
 # States of a row that count as “this person was told”, for `once` and `cooldown`.
 TOLD_STATES = ("pending", "processing", "sent")
 
@@ -167,13 +168,7 @@ class SicantikNotificationRule(models.Model):
             )
 
     def _compute_result_counts(self):
-        groups = self.env["sicantik.notification.queue"]._read_group(
-            [("rule_id", "in", self.ids), ("state", "in", ("sent", "failed"))],
-            ["rule_id", "state"],
-            ["__count"],
-        )
-        counts = Counter({(rule.id, state): count for rule, state, count in groups})
-        counts += self.env["sicantik.notification.tally"]._totals("rule_id", self.ids)
+        counts = self.env["sicantik.notification.tally"]._totals("rule_id", self.ids)
         for rule in self:
             rule.success_count = counts[rule.id, "sent"]
             rule.failed_count = counts[rule.id, "failed"]
@@ -331,24 +326,14 @@ class SicantikNotificationRule(models.Model):
         :param int batch_offset: how many messages went before, of which the batches are made too
         :rtype: list[dict]
         """
+        if not records:
+            return []
         template_key = template_key or self.template_key
-        context_of = self._context_builder(records, template_key)
+        self.env["sicantik.notification.context"]._fetch(records)
         recipients = self._recipients(records, events)
-        rows = []
-        for record in records:
-            with self._each(record, trouble):
-                rows += self._prepare_record_rows(
-                    record, recipients[record.id], events[record.id], template_key, context_of
-                )
-        rows = self._without_repeats(rows)
-        self._hold_back(rows)
-        self._set_event_keys(rows, events)
-        self._set_schedule(rows, batch_offset)
-        return rows
-
-    def _prepare_record_rows(self, record, recipients, event, template_key, context_of):
+        self.env["res.partner"].sudo().union(*recipients.values()).fetch(READ_OF_PARTNERS)
+        context_of = self._context_builder(records, template_key)
         base = {
-            **self._links_of(record),
             "rule_id": self.id,
             "message_type": "template",
             "template_key": template_key,
@@ -356,6 +341,20 @@ class SicantikNotificationRule(models.Model):
             "state": "pending",
             "max_retries": self.max_retries,
         }
+        rows = []
+        for record in records:
+            with self._each(record, trouble):
+                rows += self._prepare_record_rows(
+                    record, recipients[record.id], events[record.id], base, context_of
+                )
+        rows = self._without_repeats(rows)
+        self._hold_back(rows)
+        self._set_event_keys(rows, events)
+        self._set_schedule(rows, batch_offset)
+        return rows
+
+    def _prepare_record_rows(self, record, recipients, event, base, context_of):
+        base = {**base, **self._links_of(record)}
         rows = {}
         for partner in recipients:
             number = partner.whatsapp_e164
@@ -369,7 +368,7 @@ class SicantikNotificationRule(models.Model):
                 **base,
                 "partner_id": partner.id,
                 "phone": number or None,
-                "context_values": json.dumps(context, ensure_ascii=False),
+                "context_values": to_json(context),
             }
             if not number:
                 rows[who].update(
@@ -394,15 +393,19 @@ class SicantikNotificationRule(models.Model):
 
         With the policy `once` it is not the event that counts but the record and, where it has one, its
         expiry date: a permit whose date moves may be told of again. Who could not be told yet is told when it
-        happens next.
+        happens next. An event without a key leaves its rows without.
         """
+        once = self.repeat_policy == "once"
         for row in rows:
             what = events[row["res_id"]].key
-            if self.repeat_policy == "once" and row["state"] == "pending":
+            if once and row["state"] == "pending":
                 record = self.env[row["res_model"]].browse(row["res_id"])
                 date = record.sudo().expiry_date if "expiry_date" in record._fields else ""
                 what = f"{ONCE[1:]}{date or ''}"
                 who = row["partner_id"]  # whatever number they have next year
+            elif what is None:
+                row["event_key"] = None
+                continue
             else:
                 who = row.get("phone") or row.get("partner_id") or "nobody"
             key = (self.id, row["template_key"] or "", f"{row['res_model']},{row['res_id']}", who, what)
@@ -421,17 +424,9 @@ class SicantikNotificationRule(models.Model):
     def _links_of(self, record):
         """Give the columns of a queue row that say which record it is about."""
         company = record.company_id if "company_id" in record._fields else self.env.company
-        if record._name == "sicantik.permit":
-            permit_id, document_id = record.id, None
-        elif record._name == "sicantik.document":
-            permit_id, document_id = record.permit_id.id or None, record.id
-        else:
-            permit_id, document_id = None, None
         return {
             "res_model": record._name,
             "res_id": record.id,
-            "permit_id": permit_id,
-            "document_id": document_id,
             "company_id": (company or self.env.company).id,
         }
 

@@ -92,12 +92,42 @@ class SicantikNotificationTally(models.Model):
 
     @api.model
     def _totals(self, by, ids):
-        """Read what was added for some owners, in one query.
+        """Count the messages of some owners: those that are there and those that were deleted, in one query.
 
-        :param str by: `rule_id`, `campaign_id`, `auto_message_id` or `trigger_id`
+        Messages of companies that the user does not work for are left out, as by the record rules.
+
+        :param str by: `rule_id`, `campaign_id` or `auto_message_id`
         :param list ids: ids of the owners
-        :return: {(owner's id, kind): amount}, 0 for what is not there
+        :return: {(owner's id, state): amount}, 0 for what is not there
         :rtype: Counter
         """
-        groups = self._read_group([(by, "in", ids)], [by, "kind"], ["amount:sum"])
-        return Counter({(owner.id, kind): amount for owner, kind, amount in groups})
+        if by not in ("rule_id", "campaign_id", "auto_message_id"):
+            raise ValueError(by)
+        self.env["sicantik.notification.queue"].flush_model([by, "state", "company_id"])
+        mine = "" if self.env.su else "AND (company_id IS NULL OR company_id = ANY(%(companies)s))"
+        self.env.cr.execute(
+            f"""
+            SELECT {by}, state, count(*) FROM sicantik_notification_queue
+             WHERE {by} = ANY(%(ids)s) {mine} GROUP BY 1, 2
+         UNION ALL
+            SELECT {by}, kind, sum(amount) FROM sicantik_notification_tally
+             WHERE {by} = ANY(%(ids)s) AND kind <> %(executed)s {mine} GROUP BY 1, 2
+            """,
+            {"ids": list(ids), "companies": self.env.companies.ids, "executed": EXECUTED},
+        )
+        totals = Counter()
+        for owner_id, state, amount in self.env.cr.fetchall():
+            totals[owner_id, state] += int(amount)
+        return totals
+
+    @api.model
+    def _executions(self, by, ids):
+        """Read the executions of deleted rows of the journal.
+
+        :param str by: `rule_id` or `trigger_id`
+        :param list ids: ids of the owners
+        :return: {owner's id: amount}, 0 for what is not there
+        :rtype: Counter
+        """
+        groups = self._read_group([(by, "in", ids), ("kind", "=", EXECUTED)], [by], ["amount:sum"])
+        return Counter({owner.id: amount for owner, amount in groups})

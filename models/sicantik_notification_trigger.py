@@ -2,20 +2,21 @@ import re
 import weakref
 from secrets import token_hex
 
+import psycopg2
+
 from odoo import _, api, fields, models, tools
 from odoo.exceptions import ValidationError
 
 from ..compat import check_access
-from .base import KEY, Notes, Watch, WatchMap, comparable
+from .base import Notes
 from .copying import with_free_names
-from .sicantik_notification_evaluation import Event
+from .sicantik_notification_evaluation import KEY, UNCOMMITTED, Event
+from .watch import Plan, Watch, WatchMap, is_transition, states
 
 # Types that capture serves; the others are called.
 CHANGE_TYPES = ("on_create", "on_write", "on_state_change", "on_field_change")
 CALLED_TYPES = ("manual", "api")
 OWN_MODELS = ("sicantik.notification.", "sicantik.whatsapp.", "sicantik.auto.message")
-# Fields that every write changes; they tell nothing.
-MAGIC_FIELDS = {"write_date", "write_uid", "create_date", "create_uid", "__last_update"}
 
 
 class SicantikNotificationTrigger(models.Model):
@@ -199,35 +200,8 @@ class SicantikNotificationTrigger(models.Model):
 
     # === WHAT IS WATCHED ===#
 
-    @api.model_create_multi
-    def create(self, vals_list):
-        triggers = super().create(vals_list)
-        self._forget_watches()
-        return triggers
-
-    def write(self, vals):
-        result = super().write(vals)
-        self._forget_watches()
-        return result
-
     def copy_data(self, default=None):
         return with_free_names(self, "code", super().copy_data(default), default)
-
-    def unlink(self):
-        result = super().unlink()
-        self._forget_watches()
-        return result
-
-    @api.model
-    def _forget_watches(self):
-        """Make every process read the triggers anew, now and once more when this is committed.
-
-        In between, an older transaction may fill the cache with what it sees, and a rollback to a savepoint
-        may make wrong what this one has filled in.
-        """
-        self.env.flush_all()
-        self.env.registry.clear_cache()
-        self.env.cr.postcommit.add(self.env.registry.clear_cache)
 
     def _watched_field(self):
         """Name the field whose value is compared; False for a type that watches none in particular."""
@@ -261,33 +235,62 @@ class SicantikNotificationTrigger(models.Model):
     @tools.ormcache()
     def _watches(self):
         """Give what capture needs to know: {model name: Watch} over all active triggers."""
-        watched = {}
-        for trigger in (
-            self.sudo().with_context(active_test=True).search([("trigger_type", "in", CHANGE_TYPES)])
-        ):
-            if trigger.model_name not in self.env:
-                continue
-            wants = watched.setdefault(trigger.model_name, {"sources": set(), "names": set(), "types": set()})
-            wants["types"].add(trigger.trigger_type)
-            field = self.env[trigger.model_name]._fields.get(trigger._watched_field() or "")
-            if field is not None:
-                wants["names"].add(field.name)
-                wants["sources"] |= self._sources(field)
-        return WatchMap(
-            (
-                model_name,
-                Watch(
-                    wants["sources"],
-                    sorted(wants["names"]),
-                    "on_create" in wants["types"],
-                    "on_write" in wants["types"],
-                ),
-            )
-            for model_name, wants in watched.items()
+        return self._read_watches()
+
+    @api.model
+    def _read_watches(self):
+        triggers = self.sudo().with_context(active_test=True).search([("trigger_type", "in", CHANGE_TYPES)])
+        by_model = {}
+        for trigger in triggers:
+            if trigger.model_name in self.env:
+                by_model.setdefault(trigger.model_name, []).append(trigger)
+        return WatchMap((model_name, self._watch(model_name, of)) for model_name, of in by_model.items())
+
+    @api.model
+    def _watch(self, model_name, triggers):
+        plans = [trigger._plan() for trigger in triggers]
+        known = self.env[model_name]._fields
+        fields_ = [known[name] for name in sorted({plan.field for plan in plans if plan.field})]
+        types = {plan.type for plan in plans}
+        return Watch(
+            set().union(*(self._sources(field) for field in fields_)),
+            [field.name for field in fields_],
+            "on_create" in types,
+            "on_write" in types,
+            plans,
         )
+
+    def _plan(self):
+        model = self.env[self.model_name]
+        name = self._watched_field()
+        return Plan(
+            id=self.id,
+            code=self.code,
+            type=self.trigger_type,
+            field=name if name and name in model._fields else None,
+            state_from=states(self.state_from),
+            state_to=states(self.state_to),
+            condition=self._condition(self.condition_domain, model),
+            rules=tuple(
+                (rule.id, self._condition(rule.condition_domain, model)) for rule in self._active_rules()
+            ),
+        )
+
+    def _active_rules(self):
+        return self.rule_ids.filtered("active").sorted()
 
     @api.model
     def _remember_watches(self):
+        """Give {model name: Watch} to capture, which looks at it again without asking.
+
+        A transaction that has changed triggers or rules has a map of its own: what it has not committed is
+        not for others to see.
+        """
+        own = self.env.cr.postcommit.data.get(UNCOMMITTED)
+        if own is not None:
+            if not own:
+                own.append(self._read_watches())
+            return own[0]
         watches = self._watches()
         setattr(self.pool, KEY, weakref.ref(watches))
         return watches
@@ -295,72 +298,98 @@ class SicantikNotificationTrigger(models.Model):
     # === CHANGES ===#
 
     @api.model
-    def _evaluate_changes(self, records, notes):
+    def _evaluate_changes(self, records, gone, notes):
         """Announce the net change of records; what this transaction announced for them before is taken back.
 
-        Called by capture only, in superuser mode, whenever Odoo runs the precommit hooks.
+        Called by capture only, in superuser mode, whenever Odoo runs the precommit hooks. A change that comes
+        to nothing, as far as values alone can tell, costs no query; one that makes a trigger fire of which no
+        rule has anything to say costs the one that writes the journal.
 
         :param records: recordset of one model; some may be gone
+        :param list gone: ids of the records that are known to be deleted
         :param Notes notes: what the transaction found and announced
         """
-        for trigger in self.search(
-            [("model_name", "=", records._name), ("trigger_type", "in", CHANGE_TYPES)]
-        ):
-            with trigger._fence(f"trigger {trigger.code}") as failure:
-                trigger._take_back(records, notes)
-                existing = records.exists()
-                events = {}
-                for record in existing:
-                    event = trigger._event_of(record, notes)
-                    if event:
-                        events[record.id] = event
-                if events:
-                    trigger._announce(existing.browse(events), events, notes)
-            if failure.error:
-                self.env["sicantik.notification.execution"]._note(trigger, error=failure.error)
+        journal = []
+        for plan in self._plans(records._name):
+            journal += self._evaluate_plan(plan, records, set(gone), notes)
+        ids = self.env["sicantik.notification.execution"]._write_rows([row for row, _ids in journal])
+        for execution_id, (row, record_ids) in zip(ids, journal, strict=True):
+            for record_id in record_ids if execution_id else ():
+                notes.announcement(row["trigger_id"], record_id)[1].append(execution_id)
 
-    def _event_of(self, record, notes):
-        """Give the Event that the net change of a record is to this trigger, None if it is none."""
-        created = record.id in notes.created.get(record._name, ())
-        baseline = notes.baseline.get(record._name, {}).get(record.id, {})
-        if self.trigger_type == "on_create":
-            return Event(f"create:{notes.token}") if created else None
-        if self.trigger_type == "on_write":
-            # What this transaction has created is new, not updated, however often it was written since.
-            names = () if created else set(baseline) - MAGIC_FIELDS
+    @api.model
+    def _plans(self, model_name):
+        if UNCOMMITTED in self.env.cr.postcommit.data:
+            # Anew: a rollback to a savepoint may have made wrong what this transaction remembers.
+            watch = self._read_watches().get(model_name)
         else:
-            names = {self._watched_field()} & set(baseline)
-        changed = {}
-        for name in names:
-            new = comparable(record, name)
-            if baseline[name] != new:
-                changed[name] = (baseline[name], new)
-        if not changed:
-            return None
-        if self.trigger_type == "on_write":
-            return Event(f"write:{notes.token}", changed=changed)
-        ((old, new),) = changed.values()
-        if self.trigger_type == "on_state_change" and not self._is_transition(old, new):
-            return None
-        return Event(f"{old}>{new}:{notes.token}", old, new, changed)
+            watch = self._watches().get(model_name)
+        return watch.plans if watch else ()
 
-    def _is_transition(self, old, new):
-        """Tell whether a change of state is one that this trigger is for; None is a state that is not
-        known.
+    @api.model
+    def _evaluate_plan(self, plan, records, gone, notes):
+        """Evaluate one trigger.
+
+        :return: [(row of the journal, ids of the records that it fired for)]
+        :rtype: list
         """
-        return all(
-            value is None
-            or not (wanted or "").strip()
-            or str(value or "") in (state.strip() for state in wanted.split(","))
-            for wanted, value in ((self.state_from, old), (self.state_to, new))
-        )
+        rule_ids = None
+        if not any((plan.id, id_) in notes.announced for id_ in records._ids):
+            records = records.browse(id_ for id_ in records._ids if id_ not in gone)
+            outlook = self._outlook(plan, records, notes)
+            if outlook is not None:
+                fired, rule_ids = outlook
+                if not fired:
+                    return []
+                if not rule_ids:
+                    row = self.env["sicantik.notification.execution"]._row(self.browse(plan.id), fired)
+                    return [(row, fired.ids)]
+        # From here on as the database has it: the trigger may have been archived or deleted meanwhile.
+        trigger = self.search([("id", "=", plan.id)])
+        if not trigger:
+            return []
+        with trigger._fence(f"trigger {plan.code}") as failure:
+            trigger._take_back(records, notes)
+            existing = records.browse(id_ for id_ in records._ids if id_ not in gone).exists()
+            events = plan.events(existing, notes)
+            _result, made, rows = trigger._fire(existing.browse(events), events, rule_ids)
+            for record_id, queue_ids in made.items():
+                notes.announcement(plan.id, record_id)[0].extend(queue_ids)
+            return [(row, list(events)) for row in rows]
+        return [(self.env["sicantik.notification.execution"]._row(trigger, error=failure.error), [])]
 
-    def _announce(self, records, events, notes):
-        _result, made, executions = self._fire(records, events)
-        for record_id in records.ids:
-            queue_ids, execution_ids = notes.announced.setdefault((self.id, record_id), ([], []))
-            queue_ids += made.get(record_id, ())
-            execution_ids += executions.ids
+    @api.model
+    def _outlook(self, plan, records, notes):
+        """Tell what will come of a change from values alone.
+
+        :return: the records for which the trigger fires, the ids of the rules that may have something to say
+            of them; None when it takes more than values
+        :rtype: tuple
+        """
+        if not all(self._reads_plainly(records._fields[name]) for name in plan.needs(records, notes)):
+            return None
+        try:
+            events = plan.events(records, notes)
+            met = self._holding(plan.condition, records.browse(events), events)
+            if met is None:
+                return None
+            return met, [id_ for id_, condition in plan.rules if self._may_hold(condition, met, events)]
+        except psycopg2.Error:
+            raise
+        except Exception:
+            return None  # inside the fence it will be said what is wrong
+
+    @api.model
+    def _may_hold(self, condition, records, events):
+        holding = self._holding(condition, records, events)
+        return holding is None or bool(holding)
+
+    @api.model
+    def _reads_plainly(self, field):
+        """Tell whether reading a field runs nobody's code and no query that can fail."""
+        if field.related and not field.store:
+            return len(self._sources(field)) > 1
+        return field.store
 
     def _take_back(self, records, notes):
         """Delete what this transaction queued for the records too early."""
@@ -443,9 +472,12 @@ class SicantikNotificationTrigger(models.Model):
         if reason:
             return trigger._result(reason=reason)
         records = records.sudo().with_context(active_test=True)
+        journal = self.env["sicantik.notification.execution"].sudo()
         with trigger._fence(f"trigger {trigger.code}") as failure:
-            return trigger._fire(records, dict.fromkeys(records.ids, event))[0]
-        self.env["sicantik.notification.execution"].sudo()._note(trigger, error=failure.error)
+            result, _made, rows = trigger._fire(records, dict.fromkeys(records.ids, event))
+            journal._write_rows(rows)
+            return result
+        journal._note(trigger, error=failure.error)
         return trigger._result(reason=failure.error)
 
     def _why_not(self, code, records, types, event):
@@ -467,7 +499,8 @@ class SicantikNotificationTrigger(models.Model):
             return _("No record was given.")
         states_known = event.old_state is not None or event.new_state is not None
         if self.trigger_type == "on_state_change" and states_known:
-            if not self._is_transition(event.old_state, event.new_state):
+            wanted = states(self.state_from), states(self.state_to)
+            if not is_transition(*wanted, event.old_state, event.new_state):
                 return _("The change is not one that the trigger is for.")
         return None
 
@@ -488,26 +521,31 @@ class SicantikNotificationTrigger(models.Model):
             result["reason"] = reason
         return result
 
-    def _fire(self, records, events):
+    def _fire(self, records, events, rule_ids=None):
         """Hand the records that meet the condition to the rules.
 
         :param records: recordset in superuser mode
         :param dict events: {record id: Event}
-        :return: the dict of `fire`, {record id: [ids of its queue rows]}, the rows of the journal
+        :param list rule_ids: the rules that may have something to say, as far as that is known
+        :return: the dict of `fire`, {record id: [ids of its queue rows]}, the rows for the journal, which are
+            still to be written
         :rtype: tuple
         """
-        journal = self.env["sicantik.notification.execution"].sudo()
+        journal = self.env["sicantik.notification.execution"]
         records = self._filter(self.condition_domain, records, events)
         if not records:
-            return self._result(reason=_("No record meets the trigger's condition.")), {}, journal
-        executions = journal._note(self, records)
+            return self._result(reason=_("No record meets the trigger's condition.")), {}, []
+        rows = [journal._row(self, records)]
         made = {}
-        rules = self.rule_ids.filtered("active").sorted()
+        rules = self._active_rules()
         for rule in rules:
+            if rule_ids is not None and rule.id not in rule_ids:
+                continue
             matched, queued, error = rule._apply(records, events)
-            executions |= journal._note(self, matched, rule, error)
+            if matched or error:
+                rows.append(journal._row(self, matched, rule, error))
             for record_id, ids in queued.items():
                 made.setdefault(record_id, []).extend(ids)
         queue_ids = [id_ for ids in made.values() for id_ in ids]
         result = self._result(rules_processed=rules.ids, queue_ids=queue_ids, count=len(queue_ids))
-        return result, made, executions
+        return result, made, rows

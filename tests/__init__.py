@@ -6,8 +6,10 @@ from . import test_dispatcher
 from . import test_fences
 from . import test_i18n
 from . import test_lanes
+from . import test_lean
 from . import test_limits
 from . import test_models
+from . import test_plain_domain
 from . import test_queue
 from . import test_rule
 from . import test_security

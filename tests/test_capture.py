@@ -1,5 +1,9 @@
 """Promise 2, nothing is announced that did not happen, and what capture notices."""
 
+from contextlib import suppress
+
+import psycopg2
+
 from odoo.tools import mute_logger
 
 from .common import NotificationCase
@@ -336,6 +340,165 @@ class TestCapture(NotificationCase):
         queries(2)
         self.assertEqual(queries(3), queries(30))
 
+    def _extra_queries(self, change):
+        """Count what capture adds to a change and its commit, each with an empty cache, as in a user's click.
+
+        :param change: function of a permit
+        """
+
+        def queries(active):
+            self.trigger.active = active
+            for _time in range(2):  # the first fills what is cached for good
+                permit = self._permit(state="draft", permit_number="503/0001")
+                self.commit()
+                self.env.invalidate_all()
+                before = self.env.cr.sql_log_count
+                change(permit)
+                self.commit()
+            return self.env.cr.sql_log_count - before
+
+        without = queries(False)
+        return queries(True) - without
+
+    def _write(self, permit):
+        permit.state = "approved"
+
+    def test_one_query_for_another_transition(self):
+        """T3: the one that reads the old value."""
+        self.assertEqual(self._extra_queries(lambda permit: permit.write({"state": "submitted"})), 1)
+        self.trigger.state_from = "submitted"
+        self.assertEqual(self._extra_queries(self._write), 1)
+
+    def test_no_query_for_a_change_whose_old_value_is_known(self):
+        def change(permit):
+            permit.state  # noqa: B018 (read)
+            permit.state = "submitted"
+
+        self.assertEqual(self._extra_queries(change), 0)
+
+    def test_one_query_when_the_trigger_has_another_condition(self):
+        for condition in (
+            "[('permit_number', '=', 'another')]",
+            "[('permit_number', '=', False), ('state', '!=', 'draft')]",
+            "[('state', '=', old_state)]",
+            "[('issue_date', '>', context_today() - relativedelta(days=30)), ('company_id', '!=', False)]",
+        ):
+            with self.subTest(condition):
+                self.trigger.condition_domain = condition
+                self.assertEqual(self._extra_queries(self._write), 1)
+                self.assertFalse(self.trigger.execution_count)
+
+    def test_two_queries_when_no_rule_has_anything_to_say(self):
+        """The second one is for the journal: the trigger has fired."""
+        for condition in ("[('permit_number', '=', 'another')]", "[('state', '=', old_state)]"):
+            with self.subTest(condition):
+                self.rule.condition_domain = condition
+                count = self.trigger.execution_count
+                self.assertEqual(self._extra_queries(self._write), 2)
+                self.assertEqual(self.trigger.execution_count, count + 2)
+        self.assertFalse(self.rule.execution_count)
+        self.assertFalse(self.rows())
+
+    def test_no_query_for_new_records(self):
+        def create(_permit):
+            self.env["sicantik.permit"].create([{"partner_id": self.partner.id} for _number in range(20)])
+
+        self.assertEqual(self._extra_queries(create), 0)
+
+    # === THE JOURNAL ===#
+
+    def test_journal_of_a_trigger_without_a_rule_is_taken_back(self):
+        self.rule.condition_domain = "[('permit_number', '=', 'another')]"
+        permits = self._permit() + self._permit()
+        self.commit()
+        permits.write({"state": "approved"})
+        with self.env.cr.savepoint():
+            pass
+        self.assertEqual(self.trigger.execution_count, 2)
+        permits.write({"state": "draft"})
+        self.commit()
+        self.assertNothingHappened()
+
+    def test_journal_of_a_trigger_that_is_deleted_meanwhile(self):
+        journal = self.env["sicantik.notification.execution"]
+        permit = self._permit()
+        rows = [journal._row(self.trigger, permit), journal._row(self.trigger, permit, self.rule)]
+        deleted = {**rows[0], "trigger_id": 2**31 - 1}
+        ids = journal._write_rows([rows[0], deleted, rows[1]])
+        self.assertIsNone(ids[1])
+        written = journal.browse([ids[0], ids[2]])
+        self.assertEqual([row.rule_id for row in written], [self.rule.browse(), self.rule])
+        self.assertEqual(written.mapped("res_ids"), [permit.ids, permit.ids])
+        self.assertLess(ids[0], ids[2], "the last one tells of the last error")
+
+    def test_deleted_with_nothing_between(self):
+        self.rule.condition_domain = "[('permit_number', '=', 'another')]"
+        permit = self._permit()
+        self.commit()
+        permit.state = "approved"
+        permit.unlink()
+        self.commit()
+        self.assertNothingHappened()
+
+    # === CHANGES OF RULES ===#
+
+    def test_rule_that_is_changed_in_the_same_transaction(self):
+        self.rule.condition_domain = "[('permit_number', '=', 'another')]"
+        permit = self._permit()
+        self.commit()
+        permit.state = "approved"
+        self.rule.condition_domain = False
+        self.commit()
+        self.assertQueued(self.partner)
+
+    def test_cache_that_somebody_still_holds(self):
+        """What a traceback keeps alive is not taken for the cache."""
+        self._permit()
+        held = self.env["sicantik.notification.trigger"]._watches()
+        self.assertIs(self.trigger._remember_watches(), held)
+        self.trigger.active = False
+        self.commit()
+        self.assertIsNone(self.env["sicantik.permit"]._notification_watch())
+
+    def test_rule_that_is_added_archived_and_deleted(self):
+        other = self._rule(self.trigger, name="Other")
+        expected = [self.rule + other, self.rule, self.rule]
+        for step, rules in zip((None, "archive", "unlink"), expected, strict=True):
+            if step == "archive":
+                other.active = False
+            elif step == "unlink":
+                other.unlink()
+            permit = self._permit()
+            self.commit()
+            permit.state = "approved"
+            self.commit()
+            self.assertEqual(self.queue.search([("permit_id", "=", permit.id)]).rule_id, rules)
+
+    def test_change_of_a_rule_that_is_rolled_back(self):
+        permit = self._permit()
+        self.commit()
+        with self.assertRaises(ZeroDivisionError), self.env.cr.savepoint():
+            self.rule.condition_domain = "[('permit_number', '=', 'another')]"
+            self._permit().state = "approved"
+            with self.env.cr.savepoint():
+                pass
+            raise ZeroDivisionError
+        permit.state = "approved"
+        self.commit()
+        self.assertQueued(self.partner)
+
+    def test_what_is_not_committed_is_not_for_others(self):
+        """The cache of the registry, which all transactions share, is filled with committed values only."""
+        triggers = self.env["sicantik.notification.trigger"]
+        self.assertIs(triggers._remember_watches(), triggers._remember_watches())
+        shared = triggers._watches()
+        self.rule.condition_domain = "[('permit_number', '=', 'another')]"
+        own = triggers._remember_watches()
+        self.assertIsNot(own, shared)
+        self.assertIs(triggers._remember_watches(), own)
+        self.commit()
+        self.assertIs(triggers._remember_watches(), triggers._watches())
+
     # === SWITCHING TRIGGERS ON AND OFF ===#
 
     def test_archived_trigger(self):
@@ -399,10 +562,21 @@ class TestCapture(NotificationCase):
         with mute_logger("odoo.sql_db"):
             self.assertTrue(self._approve_with(condition_python=broken).last_error)
 
+    def test_code_that_hides_a_failed_query(self):
+        with mute_logger("odoo.sql_db", EVALUATION), self.trigger._fence("test") as failure:
+            with suppress(psycopg2.Error):
+                self.env.cr.execute("SELECT no_such_column FROM sicantik_permit")
+        self.assertIn("query failed", failure.error)
+        self.assertTrue(self.trigger.search_count([]), "the transaction goes on")
+
     def test_context_code_that_raises(self):
         self.assertIn(
             "oops", self._approve_with(context_preparation_code="raise ValueError('oops')").last_error
         )
+
+    def test_error_that_no_column_can_hold(self):
+        faulty = self._approve_with(context_preparation_code="raise ValueError('oops \\x00 \\ud800')")
+        self.assertIn("oops", faulty.last_error)
 
     def test_recipient_path_that_is_gone(self):
         faulty = self._approve_with(recipient_type="field", recipient_field="no_such_field")

@@ -27,13 +27,13 @@ KEYS = {
     "res_id": "sicantik_permit",
     "company_id": "res_company",
 }
+# As a campaign queues: its messages have no event key, since it remembers how far it came.
 INSERT_SELECT = """
     INSERT INTO {table} (rule_id, campaign_id, partner_id, phone, res_model, res_id, message_type,
-                         template_key, event_key, context_values, scheduled_date, priority, state,
+                         template_key, context_values, scheduled_date, priority, state,
                          max_retries, company_id, create_date, write_date)
     SELECT %(rule)s, %(campaign)s, p.id, p.whatsapp_e164, 'sicantik.permit', permit.id,
            'template', 'bench',
-           %(rule)s || ':bench:sicantik.permit,' || permit.id || ':' || p.whatsapp_e164 || ':campaign:1',
            jsonb_build_object('partner_name', p.name, 'permit_type', permit.permit_type_name,
                               'permit_number', permit.permit_number,
                               'issue_date', to_char(permit.issue_date, 'DD-MM-YYYY'))::text,

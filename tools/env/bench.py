@@ -306,8 +306,10 @@ def _report(bench: Bench, lines: Sequence[Line], seconds: float) -> int:
         f"\nOdoo {odoo.version}, PostgreSQL {conditions['postgresql']}, {os.cpu_count()} cores, "
         f"size {bench.size}"
     )
-    say("The private cluster has PostgreSQL's default settings; anchors and addon are measured on the same one.")
-    say("Read the ratios, not the absolutes. Median (smallest..largest).")
+    say(
+        "The private cluster has PostgreSQL's default settings, and waits for the disk. Anchors and addon are"
+    )
+    say("measured on the same one. Read the ratios, not the absolutes. Median (smallest..largest).")
     for line in [*rows(lines), *summary(lines)]:
         say(line)
     wanted = os.environ.get("TARGET", "").strip()
