@@ -54,6 +54,7 @@
         "demo/sicantik_notification_blacklist_demo.xml",
     ],
     "application": True,
+    "uninstall_hook": "uninstall_hook",
     "assets": {
         "web.assets_tests": ["sicantik_notification_automation/static/tests/tours/*.js"],
     },

@@ -142,13 +142,18 @@ class Run:
 
     # === PLAN AND SETTLE ===#
 
-    def turn(self, answers, plan):
-        """Settle what has ended, and plan what may go next, in one transaction."""
+    def turn(self, answers, plan, last=False):
+        """Settle what has ended, and plan what may go next, in one transaction.
+
+        :param list answers: what `Deliveries.finished` gave
+        :param bool plan: whether rows that are claimed may begin
+        :param bool last: whether nothing can be sent any more, not even to a next provider
+        """
         ended, onward = [], []
         for id_, route, attempt in answers:
             job = self.flying[id_]
             job.attempts.append((route, attempt))
-            job.routes = job.routes[1:] if goes_on(attempt) else []
+            job.routes = job.routes[1:] if goes_on(attempt) and not last else []
             (onward if job.routes else ended).append(job)
         outcomes = [(route.provider_id, attempt) for _id, route, attempt in answers]
         room = IN_FLIGHT + AHEAD - len(self.flying) + len(answers)
@@ -191,12 +196,10 @@ class Run:
         go, totals = [], Counter()
         singles = [([job], [], []) for job in ended] + [([], [job], []) for job in onward]
         singles += [([], [], [row]) for row in rows]
-        for number, (one_ended, one_onward, one_row) in enumerate(singles):
-            news = outcomes if number == 0 else []
+        for one in singles:
+            news, outcomes = outcomes, []
             try:
-                gone, counts = self.worker.run(
-                    lambda env, e=one_ended, o=one_onward, r=one_row, n=news: self.step(env, e, o, r, n)
-                )
+                gone, counts = self.worker.run(lambda env, one=one, news=news: self.step(env, *one, news))
             except Exception as error:
                 if self.worker.is_lost:
                     raise
@@ -206,15 +209,17 @@ class Run:
                     type(error).__name__,
                     "".join(traceback.format_tb(error.__traceback__)),
                 )
-                if one_row:  # it has not left, and comes back in a minute
-                    ids, number = [one_row[0].id], self.worker.number
-                    self.worker.run(
-                        lambda env, i=ids, w=number: env["sicantik.notification.drain"]._release(w, i, 60)
-                    )
+                self.put_off([row.id for row in one[2]])
                 continue
             go += gone
             totals += counts
         return go, totals
+
+    def put_off(self, ids):
+        """Give back rows that cannot be planned, for a minute: nothing of them has left."""
+        if ids:
+            number = self.worker.number
+            self.worker.run(lambda env: env["sicantik.notification.drain"]._release(number, ids, 60))
 
     def read_facts(self, env, rows, changed):
         """Read providers, templates and rules again when they are stale or do not cover these rows."""
@@ -239,7 +244,7 @@ class Run:
             self.flying.pop(id_, None)
         answers = self.deliveries.finished(0)
         if answers:
-            self.turn(answers, plan=False)
+            self.turn(answers, plan=False, last=True)
         if ids:
             number = self.worker.number
             self.worker.run(lambda env: env["sicantik.notification.drain"]._release(number, ids))

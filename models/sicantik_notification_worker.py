@@ -92,7 +92,7 @@ class SicantikNotificationWorker(models.AbstractModel):
             UPDATE sicantik_notification_queue
                SET state = 'pending', worker = NULL, lease_until = NULL,
                    interrupted_count = COALESCE(interrupted_count, 0) + 1
-             WHERE state = 'processing' AND provider_type IS NULL AND worker <> ALL(%s)
+             WHERE state = 'processing' AND provider_type IS NULL AND COALESCE(worker, 0) <> ALL(%s)
                AND COALESCE(interrupted_count, 0) + 1 < %s
             """,
             [living, DEATHS],
@@ -102,7 +102,7 @@ class SicantikNotificationWorker(models.AbstractModel):
             SELECT q.id
               FROM sicantik_notification_queue q
          LEFT JOIN sicantik_whatsapp_provider p ON p.id = q.provider_id
-             WHERE q.state = 'processing' AND q.worker <> ALL(%s)
+             WHERE q.state = 'processing' AND COALESCE(q.worker, 0) <> ALL(%s)
                AND (p.on_interrupted IS DISTINCT FROM 'resend' OR q.lease_until < %s)
           ORDER BY q.id LIMIT %s
                FOR UPDATE OF q SKIP LOCKED

@@ -376,6 +376,13 @@ class TestQueue(NotificationCase):
             self.env["sicantik.notification.worker"]._rescue()
         self.assertEqual(row.state, "failed")
 
+    def test_a_claim_of_the_version_before(self):
+        """It has no number, and nobody lives who could own it."""
+        row = self._abandoned(worker=False)
+        with Worker(self.env):
+            self.env["sicantik.notification.worker"]._rescue()
+        self.assertEqual(row.state, "pending")
+
     def test_a_row_that_its_workers_die_of_is_taken_alone(self):
         killer = self._abandoned(interrupted_count=ALONE_FROM - 1)
         other = self._row()

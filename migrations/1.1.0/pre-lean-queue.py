@@ -2,7 +2,7 @@
 foreign keys for rule, campaign and company (`UncheckedMany2one`), nor an index on the rule."""
 
 QUEUE = "sicantik_notification_queue"
-GONE = ("permit_id", "document_id", "create_uid", "write_uid")
+GONE = ("permit_id", "document_id", "create_uid", "write_uid", "lease_token")
 UNCHECKED = ("rule_id", "campaign_id", "company_id")
 
 
@@ -26,7 +26,9 @@ def migrate(cr, version):
         cr.execute(f"ALTER TABLE {QUEUE} DROP COLUMN IF EXISTS {column}")
     for column in UNCHECKED:
         cr.execute(f"ALTER TABLE {QUEUE} DROP CONSTRAINT IF EXISTS {QUEUE}_{column}_fkey")
-    cr.execute(f"DROP INDEX IF EXISTS {QUEUE}__rule_id_index")
+    for index in (f"{QUEUE}__rule_id_index", f"{QUEUE}_leased"):
+        cr.execute(f"DROP INDEX IF EXISTS {index}")
+    cr.execute(f"UPDATE {QUEUE} SET priority = 5 WHERE priority IS NULL")
     cr.execute(
         "DELETE FROM ir_model_constraint WHERE type = 'f' AND name = ANY(%s)",
         [[f"{QUEUE}_{column}_fkey" for column in (*GONE, *UNCHECKED)]],
