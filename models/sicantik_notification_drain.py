@@ -117,9 +117,8 @@ class SicantikNotificationDrain(models.AbstractModel):
         :return: the rows, in that order
         :rtype: list[Row]
         """
-        queue = self.env["sicantik.notification.queue"]
-        queue.flush_model()
         columns = ", ".join(COUNTERS.get(name, name) for name in Row._fields)
+        returned = ", ".join(f"q.{name}" for name in (*Row._fields, "scheduled_date"))
         which = "id = ANY(%(ids)s)" if ids is not None else "scheduled_date <= %(now)s"
         # MATERIALIZED: the planner must not evaluate the locking select more than once.
         self.env.cr.execute(
@@ -147,14 +146,15 @@ class SicantikNotificationDrain(models.AbstractModel):
                        provider_type = NULL
                   FROM due
                  WHERE q.id = due.id
-             RETURNING q.*
+             RETURNING {returned}
             )
             SELECT {columns} FROM claimed ORDER BY priority DESC, scheduled_date, id
             """,
             {"ids": ids, "limit": limit, "worker": worker, "deaths": ALONE_FROM, "now": precise_now()},
         )
         rows = [Row(*values) for values in self.env.cr.fetchall()]
-        queue.invalidate_model()
+        if rows:
+            self.env["sicantik.notification.queue"].invalidate_model()
         return rows
 
     @api.model
