@@ -146,9 +146,9 @@ def _term(model, part):
     if field is None or not _is_column(field):
         return None
     if operator in ("=", "!="):
-        operator, value = ("in" if operator == "=" else "not in"), [value]
+        operator, value = ("in" if operator == "=" else "not in"), [False if value is None else value]
     try:
-        if operator in ("in", "not in") and isinstance(value, list | tuple):
+        if operator in ("in", "not in") and isinstance(value, list | tuple) and None not in value:
             return Term(name, field.type, operator, frozenset(_value(field, one) for one in value))
         if operator in ORDERS and field.type in ("integer", "date"):
             if value is False or value is None:

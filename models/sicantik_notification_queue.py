@@ -190,12 +190,12 @@ class SicantikNotificationQueue(models.Model):
         many. Workers take their numbers from a sequence.
         """
         self.env.cr.execute(
-            f"""
+            """
             CREATE INDEX IF NOT EXISTS sicantik_notification_queue_due
                 ON sicantik_notification_queue (priority DESC, scheduled_date, id) WHERE state = 'pending';
             CREATE INDEX IF NOT EXISTS sicantik_notification_queue_claimed
                 ON sicantik_notification_queue (worker) WHERE state = 'processing';
-            CREATE SEQUENCE IF NOT EXISTS {WORKERS} MAXVALUE 2147483647 CYCLE;
+            CREATE SEQUENCE IF NOT EXISTS sicantik_notification_worker MAXVALUE 2147483647 CYCLE;
             """
         )
 

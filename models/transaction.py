@@ -135,17 +135,17 @@ class Transactions:
             raise
 
     def _connect(self):
-        cr = self._registry.cursor()
+        cursor = self._registry.cursor()
         try:
-            cr._cnx.set_isolation_level(ISOLATION_LEVEL_READ_COMMITTED)
+            cursor._cnx.set_isolation_level(ISOLATION_LEVEL_READ_COMMITTED)
             # The caller's own transaction may hold what we wait for, and would wait for us for ever.
-            cr.execute("SET lock_timeout = %s", [LOCK_TIMEOUT])
-            self._enter(cr)
-            cr.commit()
+            cursor.execute("SET lock_timeout = %s", [LOCK_TIMEOUT])
+            self._enter(cursor)
+            cursor.commit()
         except BaseException:
-            cr._cnx.close()  # and not back to the pool with what `_enter` has done
+            cursor._cnx.close()  # and not back to the pool with what `_enter` has done
             raise
-        self._cursor = cr
+        self._cursor = cursor
 
     def _roll_back(self):
         if self._cursor is None:

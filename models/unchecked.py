@@ -1,6 +1,7 @@
 """References whose foreign key would cost more than it is worth."""
 
 from odoo import fields
+from odoo.tools import SQL
 
 FORGET = """
     CREATE OR REPLACE FUNCTION sicantik_forget_deleted() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -34,10 +35,15 @@ class UncheckedMany2one(fields.Many2one):
         if cr.fetchone():
             return
         cr.execute(FORGET)
-        # Names of tables and fields.
         cr.execute(
-            f"""
-            CREATE TRIGGER "{name}" AFTER DELETE ON "{table}" REFERENCING OLD TABLE AS gone
-              FOR EACH STATEMENT EXECUTE FUNCTION sicantik_forget_deleted('{model._table}', '{self.name}')
-            """
+            SQL(
+                """
+                CREATE TRIGGER %s AFTER DELETE ON %s REFERENCING OLD TABLE AS gone
+                  FOR EACH STATEMENT EXECUTE FUNCTION sicantik_forget_deleted(%s, %s)
+                """,
+                SQL.identifier(name),
+                SQL.identifier(table),
+                model._table,
+                self.name,
+            )
         )

@@ -1,9 +1,15 @@
-"""The queue keeps what a message is about in `res_model` and `res_id` alone, not who wrote a row, and has no
-foreign keys for rule, campaign and company (`UncheckedMany2one`), nor an index on the rule."""
+"""The queue has another shape.
+
+What a message is about is in `res_model` and `res_id` alone, who wrote a row is not kept, and rule, campaign and
+company have no foreign keys (`models/unchecked.py`).
+"""
+
+from odoo.tools import SQL
 
 QUEUE = "sicantik_notification_queue"
 GONE = ("permit_id", "document_id", "create_uid", "write_uid", "lease_token")
 UNCHECKED = ("rule_id", "campaign_id", "company_id")
+INDEXES = ("sicantik_notification_queue__rule_id_index", "sicantik_notification_queue_leased")
 
 
 def migrate(cr, version):
@@ -14,21 +20,23 @@ def migrate(cr, version):
     if cr.fetchone():
         # Messages that were written by hand know their record by these columns only.
         cr.execute(
-            f"""
-            UPDATE {QUEUE}
+            """
+            UPDATE sicantik_notification_queue
                SET res_model = CASE WHEN document_id IS NULL THEN 'sicantik.permit'
                                     ELSE 'sicantik.document' END,
                    res_id = COALESCE(document_id, permit_id)
              WHERE res_model IS NULL AND COALESCE(document_id, permit_id) IS NOT NULL
             """
         )
+    cr.execute("UPDATE sicantik_notification_queue SET priority = 5 WHERE priority IS NULL")
+    table = SQL.identifier(QUEUE)
     for column in GONE:
-        cr.execute(f"ALTER TABLE {QUEUE} DROP COLUMN IF EXISTS {column}")
+        cr.execute(SQL("ALTER TABLE %s DROP COLUMN IF EXISTS %s", table, SQL.identifier(column)))
     for column in UNCHECKED:
-        cr.execute(f"ALTER TABLE {QUEUE} DROP CONSTRAINT IF EXISTS {QUEUE}_{column}_fkey")
-    for index in (f"{QUEUE}__rule_id_index", f"{QUEUE}_leased"):
-        cr.execute(f"DROP INDEX IF EXISTS {index}")
-    cr.execute(f"UPDATE {QUEUE} SET priority = 5 WHERE priority IS NULL")
+        key = SQL.identifier(f"{QUEUE}_{column}_fkey")
+        cr.execute(SQL("ALTER TABLE %s DROP CONSTRAINT IF EXISTS %s", table, key))
+    for index in INDEXES:
+        cr.execute(SQL("DROP INDEX IF EXISTS %s", SQL.identifier(index)))
     cr.execute(
         "DELETE FROM ir_model_constraint WHERE type = 'f' AND name = ANY(%s)",
         [[f"{QUEUE}_{column}_fkey" for column in (*GONE, *UNCHECKED)]],
