@@ -146,9 +146,11 @@ def _term(model, part):
     if field is None or not _is_column(field):
         return None
     if operator in ("=", "!="):
-        operator, value = ("in" if operator == "=" else "not in"), [False if value is None else value]
+        operator, value = ("in" if operator == "=" else "not in"), [value]
+    elif isinstance(value, list | tuple) and None in value:  # Odoo 19 refuses it for dates
+        return None
     try:
-        if operator in ("in", "not in") and isinstance(value, list | tuple) and None not in value:
+        if operator in ("in", "not in") and isinstance(value, list | tuple):
             return Term(name, field.type, operator, frozenset(_value(field, one) for one in value))
         if operator in ORDERS and field.type in ("integer", "date"):
             if value is False or value is None:

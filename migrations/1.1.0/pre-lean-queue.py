@@ -1,7 +1,7 @@
 """The queue has another shape.
 
-What a message is about is in `res_model` and `res_id` alone, who wrote a row is not kept, and rule, campaign and
-company have no foreign keys (`models/unchecked.py`).
+What a message is about is in `res_model` and `res_id` alone, who wrote a row is not kept, and rule, campaign
+and company have no foreign keys (`models/unchecked.py`).
 """
 
 from odoo.tools import SQL
