@@ -50,27 +50,30 @@ class Window:
 
     def __init__(self, limit, period, now, used=(), planned=()):
         self.limit, self.period, self.now = limit, period, now
-        size = period / BUCKETS
-        self.bucket = math.floor(now / size) * size
-        self._forgotten = self.bucket + size + period  # when what is sent now has left the window
-        frees = [(bucket + size + period, count) for bucket, count in used]
+        self._size = period / BUCKETS
+        frees = [(self._forgotten(bucket), count) for bucket, count in used]
         self._frees = [(moment, count) for moment, count in frees if moment > now]
         self._used = sum(count for _moment, count in self._frees)
         self._line = None
         self._planned = [(moment, count) for moment, count in planned if moment > now]
-        self.taken = 0
+        self.taken = {}
         self.booked = {}
 
     def has_room(self):
         """Whether one more may leave now."""
         return self._used < self.limit
 
-    def take(self):
-        """Count one that leaves now."""
+    def take(self, at):
+        """Count one that leaves at a moment, which is now or very soon."""
         self._used += 1
-        self.taken += 1
-        self._frees.append((self._forgotten, 1))
+        bucket = math.floor(at / self._size) * self._size
+        self.taken[bucket] = self.taken.get(bucket, 0) + 1
+        self._frees.append((self._forgotten(bucket), 1))
         self._line = None
+
+    def _forgotten(self, bucket):
+        """Give the moment at which all that a bucket counts has left the window."""
+        return bucket + self._size + self.period
 
     def first_free(self):
         """Give the moment at which one more may leave."""
@@ -173,7 +176,7 @@ class Ledger:
                 later.append(found)
                 continue
             if window:
-                window.take()
+                window.take(found)
                 job.rule_counted = True
             self._take(sender, job, found)
             del job.routes[:index]
@@ -197,7 +200,8 @@ class Ledger:
             if count >= sender.messaging_limit:
                 return Full(max(frees, now + 60), "reach", sender)
         free = last + PAIR_SECONDS
-        if free > now + self._horizon:
+        # One that waits for its recipient must not keep the others from their turns.
+        if free > now + self._horizon or (sender.interval and free > max(now, state.next_slot)):
             return Full(free, "pair", sender)
         if state.next_slot > now + self._horizon:
             return Full(self._place_in_line(sender, state, job), "pace", sender)
@@ -214,7 +218,7 @@ class Ledger:
                 state.next_slot = at + sender.interval + jitter
                 state.changed = True
         if daily := self.windows.get(f"provider:{sender.id}"):
-            daily.take()
+            daily.take(at)
         if sender.provider_type == "meta":
             key = (sender.id, job.row.phone)
             _last, opened = self.pairs.get(key, (0.0, 0.0))
@@ -227,19 +231,28 @@ class Ledger:
 
     # === WAITING ===#
 
-    def _jumps(self, job):
-        """Whether a message does not go to the end of the line: it has waited there, or is urgent."""
-        return job.row.error_class == "limited" or job.row.priority > self._default_priority
+    def _is_urgent(self, job):
+        return job.row.priority > self._default_priority
 
     def _place(self, window, job):
-        return window.first_free() if self._jumps(job) else window.book()
+        """Urgent messages, and those that have waited in the line, do not go to its end (again)."""
+        if self._is_urgent(job) or job.row.error_class == "limited":
+            return window.first_free()
+        return window.book()
 
     def _place_in_line(self, sender, state, job):
-        """Every rule and campaign has a line of its own, so that a long one does not stop the others."""
-        if self._jumps(job):
-            return state.next_slot
+        """Every rule and campaign has a line of its own, so that a long one does not stop the others.
+
+        Several lines promise more places than there are: those who come and find none stand in one further
+        line, which all share.
+        """
         row = job.row
-        group = f"c{row.campaign_id}" if row.campaign_id else f"r{row.rule_id or 0}"
+        if self._is_urgent(job):
+            return state.next_slot
+        if row.error_class == "limited":
+            group = "again"
+        else:
+            group = f"c{row.campaign_id}" if row.campaign_id else f"r{row.rule_id or 0}"
         place = max(state.next_slot, self.lines.get((sender.id, group), 0.0))
         self.lines[(sender.id, group)] = self.new_lines[(sender.id, group)] = place + sender.interval
         return place

@@ -27,6 +27,10 @@ AHEAD = 32
 CLAIM = 100
 # Seconds for which answers are gathered, so that they are written together.
 GATHER = 0.015
+# Seconds by which a message of a provider with a pace may miss its turn because others hold all threads.
+TURN_PATIENCE = 0.5
+# Seconds after which a run that has nothing left to begin looks for more.
+LOOK_AGAIN = 1.0
 # Seconds for which what is read of providers, rules and templates holds.
 FRESH = 1.0
 # A run lasts half of what Odoo allows, in wall and in processor time, and never longer …
@@ -53,6 +57,7 @@ class Run:
         self.claimed = deque()  # rows that are ours and not planned yet
         self.flying = {}  # {row id: Job}
         self.more = True  # whether there may be due rows that nobody has claimed
+        self.look_again = 0.0  # when to look for them although there were none
         self.in_vain = 0  # how often in a row there were none although the database said so
         wall = config["limit_time_real"]
         if scheduled and config["limit_time_real_cron"] >= 0:  # -1: the same
@@ -101,6 +106,8 @@ class Run:
     # === CLAIM ===#
 
     def claim(self, alone=False):
+        if self.flying and not alone and self.ids is None and time.monotonic() > self.look_again:
+            self.more = True  # a slow answer must not keep what has come due meanwhile
         if self.more and len(self.claimed) < AHEAD:
             limit = 1 if alone else CLAIM
             number, ids = self.worker.number, self.ids
@@ -109,6 +116,7 @@ class Run:
             )
             self.claimed.extend(rows)
             self.more = len(rows) == limit and not alone
+            self.look_again = time.monotonic() + LOOK_AGAIN
             self.in_vain = 0 if rows else self.in_vain + 1
 
     def wait(self):
@@ -149,13 +157,16 @@ class Run:
         :param bool plan: whether rows that are claimed may begin
         :param bool last: whether nothing can be sent any more, not even to a next provider
         """
-        ended, onward = [], []
+        ended, onward, unsent = [], [], []
         for id_, route, attempt in answers:
             job = self.flying[id_]
+            if attempt is None:  # its turn has passed: it needs another one
+                (unsent if last else onward).append(job)
+                continue
             job.attempts.append((route, attempt))
             job.routes = job.routes[1:] if goes_on(attempt) and not last else []
             (onward if job.routes else ended).append(job)
-        outcomes = [(route.provider_id, attempt) for _id, route, attempt in answers]
+        outcomes = [(route.provider_id, attempt) for _id, route, attempt in answers if attempt]
         room = IN_FLIGHT + AHEAD - len(self.flying) + len(answers)
         rows = [self.claimed.popleft() for _i in range(min(room, len(self.claimed)))] if plan else []
         try:
@@ -168,10 +179,13 @@ class Run:
         for id_, _route, _attempt in answers:
             del self.flying[id_]
         self.totals += totals
-        now = time.monotonic()
-        for job, place in go:
+        paced = {sender.id for sender in self.directory.senders if sender.interval} if go else ()
+        for job, at in go:
+            route = job.routes[0]
+            patience = TURN_PATIENCE if route.provider_id in paced else float("inf")
             self.flying[job.row.id] = job
-            self.deliveries.submit(job.row.id, job.routes[0], now + place if place else 0.0)
+            self.deliveries.submit(job.row.id, route, at, patience)
+        self.put_off([job.row.id for job in unsent], 0)
 
     def step(self, env, ended, onward, rows, outcomes):
         """What a turn does in its transaction, which may be done again: it changes no job that it was
@@ -215,11 +229,11 @@ class Run:
             totals += counts
         return go, totals
 
-    def put_off(self, ids):
-        """Give back rows that cannot be planned, for a minute: nothing of them has left."""
+    def put_off(self, ids, seconds=60):
+        """Give back rows, for a while: nothing of them has left."""
         if ids:
             number = self.worker.number
-            self.worker.run(lambda env: env["sicantik.notification.drain"]._release(number, ids, 60))
+            self.worker.run(lambda env: env["sicantik.notification.drain"]._release(number, ids, seconds))
 
     def read_facts(self, env, rows, changed):
         """Read providers, templates and rules again when they are stale or do not cover these rows."""
@@ -245,6 +259,4 @@ class Run:
         answers = self.deliveries.finished(0)
         if answers:
             self.turn(answers, plan=False, last=True)
-        if ids:
-            number = self.worker.number
-            self.worker.run(lambda env: env["sicantik.notification.drain"]._release(number, ids))
+        self.put_off(ids, 0)

@@ -1,5 +1,6 @@
 import json
 import math
+import time
 from collections import defaultdict
 from datetime import timedelta
 
@@ -50,26 +51,26 @@ class SicantikNotificationAllowance(models.Model):
         :param dict senders: {provider id: Sender}
         :param dict rules: {rule id: Rule}
         :param float horizon: seconds for which a message may wait for its place in memory
-        :return: one per job: seconds from now until its request may leave (0 or more), a Wait, or None when
-            all its ways are gone
+        :return: one per job: the moment at which its request may leave (`time.monotonic()` seconds, 0.0 when
+            nothing says when), a Wait, or None when all its ways are gone
         :rtype: list
         """
-        now = precise_now()
-        ledger = self._open(jobs, senders, rules, now, horizon)
+        ledger = self._open(jobs, senders, rules, horizon)
         if ledger is None:
             return [0.0] * len(jobs)
+        clock = time.monotonic() - ledger.now
         results = []
         for job in jobs:
             found = ledger.admit(job)
             if isinstance(found, Full):
                 found = Wait(moment_of(math.ceil(found.until)), self._reason(found))
             elif found is not None:
-                found = max(0.0, found - ledger.now)
+                found += clock
             results.append(found)
         self._close(ledger)
         return results
 
-    def _open(self, jobs, senders, rules, now, horizon):
+    def _open(self, jobs, senders, rules, horizon):
         """Lock and read what the messages of a turn meet; None when they meet no limit at all."""
         limited = {
             job.row.rule_id: rules[job.row.rule_id]
@@ -89,6 +90,7 @@ class SicantikNotificationAllowance(models.Model):
             {f"provider:{one.id}": (one.daily_limit, DAY) for one in counted.values() if one.daily_limit > 0}
         )
         states = self._lock([*windows, *(f"provider:{id_}" for id_ in counted)])
+        now = precise_now()  # after the wait for the lock, or what is counted would be forgotten too early
         used = self._used(windows, now)
         clock = seconds(now)
         return Ledger(
@@ -100,7 +102,7 @@ class SicantikNotificationAllowance(models.Model):
                 for subject, (limit, period) in windows.items()
             },
             states={id_: states[f"provider:{id_}"] for id_ in counted},
-            lines=self._lines([sender.id for sender in counted.values() if sender.interval]),
+            lines=self._lines([sender.id for sender in counted.values() if sender.interval], now),
             pairs=self.env["sicantik.whatsapp.pair"]._read_pairs(jobs, counted.values()),
             reached=self.env["sicantik.whatsapp.pair"]._reached(counted.values(), now),
             default_priority=PRIORITY,
@@ -155,12 +157,15 @@ class SicantikNotificationAllowance(models.Model):
                 used[subject].append((seconds(bucket), count))
         return used
 
-    def _lines(self, provider_ids):
+    def _lines(self, provider_ids, now):
         if not provider_ids:
             return {}
         self.env.cr.execute(
-            "SELECT subject, next_slot FROM sicantik_notification_allowance WHERE subject LIKE ANY(%s)",
-            [[f"line:{id_}:%" for id_ in provider_ids]],
+            """
+            SELECT subject, next_slot FROM sicantik_notification_allowance
+             WHERE subject LIKE ANY(%s) AND next_slot > %s
+            """,
+            [[f"line:{id_}:%" for id_ in provider_ids], now],
         )
         lines = {}
         for subject, place in self.env.cr.fetchall():
@@ -172,8 +177,7 @@ class SicantikNotificationAllowance(models.Model):
         """Write back what a turn has taken."""
         counts = []
         for subject, window in ledger.windows.items():
-            if window.taken:
-                counts.append((subject, moment_of(window.bucket), window.taken))
+            counts += [(subject, moment_of(bucket), count) for bucket, count in window.taken.items()]
             counts += [(f"line:{subject}", moment_of(place), count) for place, count in window.booked.items()]
         self.env["sicantik.notification.usage"]._add(counts)
         slots = [
@@ -236,7 +240,12 @@ class SicantikNotificationAllowance(models.Model):
                 ON CONFLICT (subject) DO UPDATE SET paused_until = GREATEST(
                     sicantik_notification_allowance.paused_until, excluded.paused_until)
                 """,
-                [[f"provider:{id_}" for id_ in sorted(pauses)], [pauses[id_] for id_ in sorted(pauses)]],
+                [
+                    list(column)
+                    for column in zip(
+                        *sorted((f"provider:{id_}", at) for id_, at in pauses.items()), strict=True
+                    )
+                ],
             )
             self.invalidate_model()
 

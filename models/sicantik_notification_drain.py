@@ -166,8 +166,10 @@ class SicantikNotificationDrain(models.AbstractModel):
         self.env.cr.execute(
             """
             UPDATE sicantik_notification_queue
-               SET state = 'pending', worker = NULL, lease_until = NULL,
-                   provider_id = NULL, provider_type = NULL,
+               SET state = CASE WHEN campaign_id IN (SELECT id FROM sicantik_notification_campaign
+                                                      WHERE state = 'cancelled')
+                                THEN 'cancelled' ELSE 'pending' END,
+                   worker = NULL, lease_until = NULL, provider_id = NULL, provider_type = NULL,
                    scheduled_date = GREATEST(scheduled_date, %s)
              WHERE id = ANY(%s) AND state = 'processing' AND worker = %s
             """,
@@ -268,7 +270,7 @@ class SicantikNotificationDrain(models.AbstractModel):
     def _admit(self, worker, jobs, senders, rules):
         """Take the allowances of jobs and mark the rows of those that go by whom they are sent.
 
-        :return: [(job, seconds until it may leave)] of those that go, jobs that do not
+        :return: [(job, moment at which it may leave)] of those that go, jobs that do not
         :rtype: tuple
         """
         places = self.env["sicantik.notification.allowance"]._admit(jobs, senders, rules)

@@ -531,12 +531,13 @@ class SicantikNotificationQueue(models.Model):
         cron = self.env.ref(CRON, raise_if_not_found=False)
         if not cron:
             return
-        if not at or at <= fields.Datetime.now():
+        now = fields.Datetime.now()
+        if not at or at <= now:
             cron.sudo()._trigger()
         elif not (
             self.env["ir.cron.trigger"]
             .sudo()
-            .search_count([("cron_id", "=", cron.id), ("call_at", "<=", at)], limit=1)
+            .search_count([("cron_id", "=", cron.id), ("call_at", ">", now), ("call_at", "<=", at)], limit=1)
         ):
             cron.sudo()._trigger(at)
 

@@ -85,7 +85,7 @@ class SicantikNotificationSettlement(models.AbstractModel):
                 "error_class": job.verdict.error_class,
                 "error_message": job.verdict.error_message,
             }
-        if isinstance(job.verdict, Wait):
+        if isinstance(job.verdict, Wait) and (not job.attempts or job.row.attempt_count < PATIENT_ATTEMPTS):
             return {
                 "state": "pending",
                 "scheduled_date": job.verdict.until,
@@ -191,7 +191,7 @@ class SicantikNotificationSettlement(models.AbstractModel):
                        id integer, scheduled_date timestamp, interrupted_count integer, {types})
               JOIN sicantik_notification_queue k ON k.id = s.id
          LEFT JOIN sicantik_notification_campaign c ON c.id = k.campaign_id
-             WHERE q.id = s.id AND q.worker = %(worker)s
+             WHERE q.id = s.id AND COALESCE(q.worker, 0) = %(worker)s
                AND (q.state = 'processing' OR q.error_class = 'interrupted')
             """,
             {"once": ONCE, "settled": json.dumps(settled, default=str), "worker": worker},

@@ -83,33 +83,41 @@ class SicantikNotificationWorker(models.AbstractModel):
         :rtype: int
         """
         cr = self.env.cr
-        cr.execute("SELECT 1 FROM sicantik_notification_queue WHERE state = 'processing' LIMIT 1")
-        if not cr.rowcount:
+        cr.execute(
+            """
+            SELECT q.id, COALESCE(q.worker, 0), q.provider_type IS NULL,
+                   COALESCE(p.on_interrupted, 'hold') <> 'resend'
+                       OR COALESCE(q.lease_until, %(now)s) <= %(now)s,
+                   COALESCE(q.interrupted_count, 0)
+              FROM sicantik_notification_queue q
+         LEFT JOIN sicantik_whatsapp_provider p ON p.id = q.provider_id
+             WHERE q.state = 'processing'
+          ORDER BY q.id LIMIT %(limit)s
+               FOR UPDATE OF q SKIP LOCKED
+            """,
+            {"now": fields.Datetime.now(), "limit": RESCUE_CHUNK},
+        )
+        claimed = cr.fetchall()
+        if not claimed:
             return 0
-        living, now = self._living(), fields.Datetime.now()
+        # Asked after the rows were read: whoever had claimed one of them by then holds its lock by then.
+        living = set(self._living())
+        dead = [row for row in claimed if row[1] not in living]
+        back = [id_ for id_, _worker, unsent, _ended, deaths in dead if unsent and deaths + 1 < DEATHS]
         cr.execute(
             """
             UPDATE sicantik_notification_queue
-               SET state = 'pending', worker = NULL, lease_until = NULL,
+               SET state = CASE WHEN campaign_id IN (SELECT id FROM sicantik_notification_campaign
+                                                      WHERE state = 'cancelled')
+                                THEN 'cancelled' ELSE 'pending' END,
+                   worker = NULL, lease_until = NULL,
                    interrupted_count = COALESCE(interrupted_count, 0) + 1
-             WHERE state = 'processing' AND provider_type IS NULL AND COALESCE(worker, 0) <> ALL(%s)
-               AND COALESCE(interrupted_count, 0) + 1 < %s
+             WHERE id = ANY(%s)
             """,
-            [living, DEATHS],
+            [back],
         )
-        cr.execute(
-            """
-            SELECT q.id
-              FROM sicantik_notification_queue q
-         LEFT JOIN sicantik_whatsapp_provider p ON p.id = q.provider_id
-             WHERE q.state = 'processing' AND COALESCE(q.worker, 0) <> ALL(%s)
-               AND (p.on_interrupted IS DISTINCT FROM 'resend' OR q.lease_until < %s)
-          ORDER BY q.id LIMIT %s
-               FOR UPDATE OF q SKIP LOCKED
-            """,
-            [living, now, RESCUE_CHUNK],
-        )
-        ids = [id_ for (id_,) in cr.fetchall()]
+        back = set(back)
+        ids = [id_ for id_, _worker, _unsent, ended, _deaths in dead if ended and id_ not in back]
         self.env["sicantik.notification.queue"].invalidate_model()
         if ids:
             self._settle_interrupted(self.env["sicantik.notification.queue"].browse(ids))

@@ -160,9 +160,9 @@ class SicantikWhatsappCircuit(models.AbstractModel):
             UPDATE sicantik_notification_allowance
                SET failure_count = 0, open_count = 0, probe_date = NULL, probing = false, paused_until = NULL
              WHERE subject = ANY(%s)
-               AND (failure_count > 0 OR probe_date IS NOT NULL OR paused_until IS NOT NULL)
+               AND (failure_count > 0 OR probe_date IS NOT NULL OR paused_until > %s)
             """,
-            [[f"provider:{id_}" for id_ in providers.ids]],
+            [[f"provider:{id_}" for id_ in providers.ids], precise_now()],
         )
         if self.env.cr.rowcount:
             self.env["sicantik.notification.allowance"].invalidate_model()

@@ -1,5 +1,6 @@
 import logging
 import time
+import traceback
 from dataclasses import dataclass, field, replace
 
 import psycopg2
@@ -330,7 +331,13 @@ class SicantikWhatsappDispatcher(models.AbstractModel):
             except psycopg2.Error:
                 raise
             except Exception as error:
-                _logger.exception("Could not plan message %s", request.key)
+                # The text of the exception could hold the number or the message.
+                _logger.error(
+                    "Could not plan message %s: %s\n%s",
+                    request.key,
+                    type(error).__name__,
+                    "".join(traceback.format_tb(error.__traceback__)),
+                )
                 planned[request.key] = Refusal(
                     errors.UNKNOWN, _("The message could not be prepared: %s", type(error).__name__)
                 )
@@ -489,7 +496,7 @@ class SicantikWhatsappDispatcher(models.AbstractModel):
                     _("%(reason)s There is room again at %(when)s.", reason=at.reason, when=when),
                 )
                 break
-            time.sleep(at)
+            time.sleep(max(0.0, at - time.monotonic()))
             job.attempts.append((routes[0], attempt(routes[0])))
             job.routes = routes[1:] if goes_on(job.answer) else []
         return job

@@ -42,6 +42,7 @@ class SicantikWhatsappPair(models.Model):
              WHERE provider_id = ANY(%s) AND phone = ANY(%s)
             """,
             [ids, list({job.row.phone for job in jobs})],
+            log_exceptions=False,  # the server would log the numbers
         )
         return {
             (id_, phone): (seconds(last), seconds(opened))
@@ -86,5 +87,6 @@ class SicantikWhatsappPair(models.Model):
                 DO UPDATE SET last_date = excluded.last_date, opened_date = excluded.opened_date
                 """,
                 [list(column) for column in zip(*rows, strict=True)],
+                log_exceptions=False,  # the server would log the numbers
             )
             self.invalidate_model()

@@ -205,8 +205,10 @@ class SicantikWhatsappProvider(models.Model):
     def action_test_connection(self):
         """Ask the service whether it would take our messages; nothing is sent to anybody."""
         check_access(self, "write")
-        for provider in self:
-            provider._test_connection()
+        # All are asked before anything is written: a drain may want what we write to.
+        problems = {provider: provider._test_connection() for provider in self}
+        for provider, problem in problems.items():
+            provider._take_report(problem)
         works = _("the connection works.")
         failed = self.filtered(lambda provider: provider.credential_state != "configured")
         return {
@@ -224,13 +226,25 @@ class SicantikWhatsappProvider(models.Model):
         }
 
     def _test_connection(self):
+        """Ask the service.
+
+        :return: what is wrong, in a sentence; an empty text when messages would go out
+        :rtype: str
+        """
         self.ensure_one()
         if self.provider_type not in PROVIDERS:
-            problem = _("This type of provider cannot be used yet.")
-        else:
-            report = provider_for(self._account()).test_connection()
-            problem = "" if report.ok else report.message
-        self.env["sicantik.whatsapp.circuit"].sudo()._reset(self)
+            return _("This type of provider cannot be used yet.")
+        report = provider_for(self._account()).test_connection()
+        return "" if report.ok else report.message
+
+    def _take_report(self, problem):
+        """Write what a connection test has found.
+
+        A circuit that is open stays so when the test fails: the provider is tried again by itself.
+        """
+        self.ensure_one()
         self.write(
             {"credential_state": "error" if problem else "configured", "last_error_message": problem or False}
         )
+        if not problem:
+            self.env["sicantik.whatsapp.circuit"].sudo()._reset(self)

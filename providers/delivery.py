@@ -29,7 +29,7 @@ class Route:
     message: Message
 
 
-Finished = tuple[int, Route, Attempt]
+Finished = tuple[int, Route, Attempt | None]
 
 
 def longest_attempt(account: Account) -> float:
@@ -62,9 +62,10 @@ class Deliveries:
             raise ValueError("Deliveries need at least one thread")
         self._workers = workers
         self._threads: list[threading.Thread] = []
-        self._ready: SimpleQueue = SimpleQueue()  # (key, route); None ends a thread
+        self._ready: SimpleQueue = SimpleQueue()  # (key, route, until); None ends a thread
         self._done: SimpleQueue = SimpleQueue()  # (key, route, attempt)
-        self._later: list[tuple[float, int, int, Route]] = []  # heap of (at, order, key, route)
+        # A heap of (at, order, key, route, until).
+        self._later: list[tuple[float, int, int, Route, float]] = []
         self._order = itertools.count()
         self._in_flight = 0  # given to the threads and not yet collected
         self._never_left: list[int] | None = None  # set when closed
@@ -81,20 +82,22 @@ class Deliveries:
         """Return how many were submitted and not yet given back by :meth:`finished` or :meth:`close`."""
         return self._in_flight + len(self._later)
 
-    def submit(self, key: int, route: Route, at: float = 0.0) -> None:
+    def submit(self, key: int, route: Route, at: float = 0.0, patience: float = float("inf")) -> None:
         """Have the message of ``route`` sent as soon as a thread is free. Never blocks.
 
         :param key: what the caller knows the message by.
         :param at: not before this moment (``time.monotonic()`` seconds). A message that waits for it occupies
             no thread; the caller's own calls of :meth:`finished` send it on its way.
+        :param patience: seconds after ``at`` from which it is not sent any more, because no thread was free:
+            its place is lost, and it comes back from :meth:`finished` with None for an attempt.
         :raises RuntimeError: when closed, or when the system gives no thread at all; then nothing is sent.
         """
         if self._never_left is not None:
             raise RuntimeError("These deliveries are closed")
         if at > time.monotonic():
-            heapq.heappush(self._later, (at, next(self._order), key, route))
+            heapq.heappush(self._later, (at, next(self._order), key, route, at + patience))
         else:
-            self._give(key, route)
+            self._give(key, route, at + patience)
 
     def finished(self, timeout: float) -> list[Finished]:
         """Return (key, route, attempt) of the attempts that ended since the last call, in that order.
@@ -124,7 +127,7 @@ class Deliveries:
         A second call returns the same.
         """
         if self._never_left is None:
-            self._never_left = [key for _at, _order, key, _route in sorted(self._later)]
+            self._never_left = [key for _at, _order, key, *_rest in sorted(self._later)]
             self._later.clear()
             stopped = self._stop()
             self._in_flight -= len(stopped)
@@ -137,12 +140,12 @@ class Deliveries:
         """Give the threads what has waited for its time, and return the present."""
         now = time.monotonic()
         while self._later and self._later[0][0] <= now:
-            _at, _order, key, route = self._later[0]
-            self._give(key, route)
+            _at, _order, key, route, until = self._later[0]
+            self._give(key, route, until)
             heapq.heappop(self._later)
         return now
 
-    def _give(self, key: int, route: Route) -> None:
+    def _give(self, key: int, route: Route, until: float) -> None:
         if len(self._threads) < min(self._workers, self._in_flight + 1):
             queues = (self._ready, self._done)
             thread = threading.Thread(target=_work, args=queues, name="delivery", daemon=False)
@@ -154,14 +157,14 @@ class Deliveries:
             else:
                 self._threads.append(thread)
         self._in_flight += 1
-        self._ready.put((key, route))
+        self._ready.put((key, route, until))
 
 
 def _work(ready: SimpleQueue, done: SimpleQueue) -> None:
     """Send what is ready. Without a reference to the :class:`Deliveries`, which may thus be forgotten."""
     while (job := ready.get()) is not None:
-        key, route = job
-        done.put((key, route, attempt(route)))
+        key, route, until = job
+        done.put((key, route, attempt(route) if time.monotonic() <= until else None))
 
 
 def _stop(ready: SimpleQueue, threads: list[threading.Thread]) -> list[int]:

@@ -1,5 +1,7 @@
 """Limits: how many messages leave when, and that those which have no room wait instead of failing."""
 
+import math
+from collections import Counter
 from datetime import datetime, timedelta
 from unittest.mock import patch
 
@@ -11,7 +13,9 @@ from odoo.tests.common import BaseCase
 from odoo.tools import mute_logger
 
 from ..models import run
-from ..models.limits import DAY, Window
+from ..models.limits import DAY, Full, Ledger, State, Window
+from ..models.road import Job, Row, Sender
+from ..providers import Route
 from .common import NotificationCase
 
 
@@ -25,9 +29,10 @@ class TestWindow(BaseCase):
         for _step in range(400):
             window = Window(7, 60, now, used.items())
             while window.has_room():
-                window.take()
+                window.take(now)
                 sent.append(now)
-            used[window.bucket] = used.get(window.bucket, 0) + window.taken
+            for bucket, count in window.taken.items():
+                used[bucket] = used.get(bucket, 0) + count
             now += 1.7
         self.assertEqual(max(sum(1 for one in sent if start <= one < start + 60) for start in sent), 7)
         self.assertGreater(len(sent), 7 * 10, "it does not stop either")
@@ -169,6 +174,38 @@ class TestLimits(NotificationCase):
         late = self._row(rule_id=other.id)
         self.drain()
         self.assertLess(late.scheduled_date, busy.sorted("scheduled_date")[1].scheduled_date)
+
+    def test_lines_that_promise_more_than_there_is(self):
+        """Ten rules at one slow provider: nobody starves, and rows are not moved again and again."""
+        sender = Sender(1, "S", "fonnte", None, None, min_delay_seconds=5)
+        rows = [Row(*[None] * 15)._replace(id=id_, rule_id=id_ % 10, priority=5) for id_ in range(300)]
+        waiting = [(0.0, row) for row in rows]
+        state, lines, visits, sent = State(), {}, 0, Counter()
+        for now in range(0, 600):
+            due = [row for at, row in waiting if at <= now]
+            waiting = [(at, row) for at, row in waiting if at > now]
+            ledger = Ledger(
+                now,
+                {1: sender},
+                {},
+                windows={},
+                states={1: state},
+                lines=lines,
+                pairs={},
+                reached={},
+                default_priority=5,
+                horizon=2.0,
+            )
+            for row in due:
+                visits += 1
+                found = ledger.admit(Job(row, [Route(1, None, None)]))
+                if isinstance(found, Full):
+                    waiting.append((math.ceil(found.until), row._replace(error_class="limited")))
+                else:
+                    sent[row.rule_id] += 1
+        self.assertGreater(sum(sent.values()), 600 / (5 * 1.25) * 0.9)
+        self.assertLess(max(sent.values()), 3 * min(sent.values()))
+        self.assertLess(visits, 300 * 12)
 
     def test_daily_limit_goes_to_the_next_provider(self):
         watzap = self._provider("watzap", sequence=9)
@@ -391,6 +428,15 @@ class TestCircuit(NotificationCase):
             self.assertGreater(
                 self.fonnte.probe_date, fields.Datetime.now() + timedelta(seconds=110), "twice as long"
             )
+
+    def test_a_failed_test_of_the_connection_leaves_it_to_be_tried_again(self):
+        self._fail(5)
+        self.fonnte.action_test_connection()
+        self.assertEqual(self.fonnte.credential_state, "error")
+        self.assertTrue(self.fonnte.probe_date)
+        row = self._row()
+        self.drain()
+        self.assertEqual((row.state, row.error_class), ("pending", "limited"))
 
     def test_a_test_of_the_connection_closes_it(self):
         self._fail(5)

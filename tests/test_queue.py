@@ -382,6 +382,21 @@ class TestQueue(NotificationCase):
         with Worker(self.env):
             self.env["sicantik.notification.worker"]._rescue()
         self.assertEqual(row.state, "pending")
+        sent = self._abandoned(self.fonnte, worker=False)
+        with Worker(self.env), mute_logger(RESCUE):
+            self.env["sicantik.notification.worker"]._rescue()
+        self.assertEqual((sent.state, sent.error_class), ("failed", "interrupted"))
+
+    def test_what_comes_back_to_a_cancelled_campaign_is_cancelled(self):
+        campaign = self.env["sicantik.notification.campaign"].create({"name": "C", "rule_id": self.rule.id})
+        row, other = self._row(campaign_id=campaign.id), self._abandoned(campaign_id=campaign.id)
+        drain = self.env["sicantik.notification.drain"]
+        drain._claim(FIRST, 1, row.ids)
+        campaign.state = "cancelled"
+        self.env.flush_all()
+        drain._release(FIRST, row.ids)
+        self.env["sicantik.notification.worker"]._rescue()
+        self.assertEqual((row + other).mapped("state"), ["cancelled"] * 2)
 
     def test_a_row_that_its_workers_die_of_is_taken_alone(self):
         killer = self._abandoned(interrupted_count=ALONE_FROM - 1)

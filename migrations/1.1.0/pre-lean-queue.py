@@ -29,6 +29,9 @@ def migrate(cr, version):
             """
         )
     cr.execute("UPDATE sicantik_notification_queue SET priority = 5 WHERE priority IS NULL")
+    # Whoever was sending has stopped with the server: the first drain settles these.
+    cr.execute("ALTER TABLE sicantik_notification_queue ADD COLUMN IF NOT EXISTS worker integer")
+    cr.execute("UPDATE sicantik_notification_queue SET worker = 0 WHERE state = 'processing'")
     table = SQL.identifier(QUEUE)
     for column in GONE:
         cr.execute(SQL("ALTER TABLE %s DROP COLUMN IF EXISTS %s", table, SQL.identifier(column)))

@@ -140,6 +140,17 @@ class TestDeliveries(unittest.TestCase):
         for key, pause in pauses.items():
             self.assertGreaterEqual(ended[key], pause)
 
+    def test_whose_place_has_passed_is_not_sent(self):
+        """A thread that is held up by others is no reason for two messages at once where one is due."""
+        self.slow_down(300)
+        with Deliveries(1) as deliveries:
+            deliveries.submit(1, self.route())
+            deliveries.submit(2, self.route(number=2), at=time.monotonic(), patience=0.05)
+            results = {key: attempt for key, _route, attempt in self.all_of(deliveries)}
+        self.assertEqual(results[1].outcome, ACCEPTED)
+        self.assertIsNone(results[2])
+        self.assertEqual(len(self.gateway.messages()), 1)
+
     def test_waiting_ends_before_a_later_time(self):
         with Deliveries(1) as deliveries:
             deliveries.submit(7, self.route(), time.monotonic() + 3600)
