@@ -25,8 +25,13 @@ KEEP = {
 SHORTEST_KEEP = 7
 # A hundred years; much more is no date any more.
 LONGEST_KEEP = 36_500
-# Tables of the limits, and the column that says when a row was last of use: no limit looks back further.
-HELPERS = {"sicantik.notification.usage": "bucket", "sicantik.whatsapp.pair": "last_date"}
+# Tables of the limits, and which of their rows are of no more use: no limit looks back further. Of the rules
+# and providers the rows stay.
+HELPERS = {
+    "sicantik.notification.usage": "t.bucket < %(before)s",
+    "sicantik.whatsapp.pair": "t.last_date < %(before)s",
+    "sicantik.notification.allowance": "starts_with(t.subject, 'line:') AND t.next_slot < %(before)s",
+}
 HELPERS_KEEP = timedelta(days=2)
 
 # Which rows go. That a rule with the policy `once` has told somebody is known by its log row alone once the
@@ -148,9 +153,8 @@ class SicantikNotificationCleanup(models.AbstractModel):
             }
             jobs.append(Job("sicantik.notification.queue", OLD_MESSAGES, params, MESSAGE_CHUNK, MESSAGES))
         jobs += [
-            Job(model, f"t.{column} < %(before)s", {"before": now - HELPERS_KEEP}, CHUNK)
-            for model, column in HELPERS.items()
-            if model in self.env
+            Job(model, old, {"before": now - HELPERS_KEEP}, CHUNK)
+            for model, old in HELPERS.items()
         ]
         return jobs
 

@@ -151,8 +151,6 @@ class TestCleanup(CleanupCase):
         self.assertEqual([bool(row.exists()) for row in entries], [False, False, False, True, False])
 
     def test_tables_of_limits(self):
-        if "sicantik.notification.usage" not in self.env:
-            self.skipTest("this version has no limits")
         now = fields.Datetime.now()
         usage = self.env["sicantik.notification.usage"].create(
             [{"subject": "test", "bucket": now - timedelta(days=days), "count": 1} for days in (0, 1, 3, 4)]
@@ -167,9 +165,16 @@ class TestCleanup(CleanupCase):
                 for days in (1, 3)
             ]
         )
+        places = self.env["sicantik.notification.allowance"].create(
+            [
+                {"subject": subject, "next_slot": now - timedelta(days=days)}
+                for subject, days in (("line:9:rule 1", 1), ("line:9:rule 2", 3), ("provider:9", 3))
+            ]
+        )
         self.clean()
         self.env.invalidate_all()
         self.assertEqual((usage.exists(), pairs.exists()), (usage[:2], pairs[:1]))
+        self.assertEqual(places.exists(), places[0] + places[2])
 
     # === TOTALS ===#
 
