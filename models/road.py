@@ -25,6 +25,7 @@ class Row(NamedTuple):
     max_retries: int
     attempt_count: int
     error_class: str | None
+    scheduled_date: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,8 @@ class Run:
         self.claimed = deque()  # rows that are ours and not planned yet
         self.flying = {}  # {row id: Job}
         self.more = True  # whether there may be due rows that nobody has claimed
-        self.look_again = 0.0  # when to look for them although there were none
+        self.after = None  # the row after which the next claim looks
+        self.look_again = 0.0  # when to look from the beginning, also although there were none
         self.in_vain = 0  # how often in a row there were none although the database said so
         wall = config["limit_time_real"]
         if scheduled and config["limit_time_real_cron"] >= 0:  # -1: the same
@@ -106,18 +107,23 @@ class Run:
     # === CLAIM ===#
 
     def claim(self, alone=False):
-        if self.flying and not alone and self.ids is None and time.monotonic() > self.look_again:
-            self.more = True  # a slow answer must not keep what has come due meanwhile
+        if self.ids is None and not alone and time.monotonic() > self.look_again:
+            self.after = None  # what is more urgent may have come
+            if self.flying:
+                self.more = True  # a slow answer must not keep what has come due meanwhile
         if self.more and len(self.claimed) < AHEAD:
             limit = 1 if alone else CLAIM
-            number, ids = self.worker.number, self.ids
+            number, ids, after = self.worker.number, self.ids, self.after
             rows = self.worker.run(
-                lambda env: env["sicantik.notification.drain"]._claim(number, limit, ids, alone)
+                lambda env: env["sicantik.notification.drain"]._claim(number, limit, ids, alone, after)
             )
             self.claimed.extend(rows)
-            self.more = len(rows) == limit and not alone
-            self.look_again = time.monotonic() + LOOK_AGAIN
-            self.in_vain = 0 if rows else self.in_vain + 1
+            if not after:
+                self.look_again = time.monotonic() + LOOK_AGAIN
+                self.in_vain = 0 if rows else self.in_vain + 1
+            full = len(rows) == limit and not alone
+            self.more = full or after is not None
+            self.after = rows[-1] if full and ids is None else None
 
     def wait(self):
         """Wait for what is due soon; tell whether there is anything worth it."""

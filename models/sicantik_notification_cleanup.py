@@ -152,10 +152,7 @@ class SicantikNotificationCleanup(models.AbstractModel):
                 "ended": [state for state, _label in ENDED],
             }
             jobs.append(Job("sicantik.notification.queue", OLD_MESSAGES, params, MESSAGE_CHUNK, MESSAGES))
-        jobs += [
-            Job(model, old, {"before": now - HELPERS_KEEP}, CHUNK)
-            for model, old in HELPERS.items()
-        ]
+        jobs += [Job(model, old, {"before": now - HELPERS_KEEP}, CHUNK) for model, old in HELPERS.items()]
         return jobs
 
     @api.model

@@ -26,14 +26,20 @@ RUNNING = """(campaign_id IS NULL OR campaign_id NOT IN (
     SELECT id FROM sicantik_notification_campaign WHERE state IN ('paused', 'cancelled')))"""
 # The priorities that pending rows have, largest first. Their index is by priority, then date: each level is
 # looked at by itself, so that rows of a higher one that are not due yet need not be passed over.
-LEVELS = """level AS (
+FIRST_PENDING = """level AS (
     (SELECT priority FROM sicantik_notification_queue
-      WHERE state = 'pending' ORDER BY priority DESC LIMIT 1)
+      WHERE state = 'pending' ORDER BY priority DESC LIMIT 1)"""
+FIRST_GIVEN = "level AS (SELECT %(priority)s AS priority"
+LOWER_LEVELS = """
     UNION ALL
     SELECT (SELECT priority FROM sicantik_notification_queue
              WHERE state = 'pending' AND priority < level.priority ORDER BY priority DESC LIMIT 1)
       FROM level WHERE level.priority IS NOT NULL
 )"""
+# Of the level of a given row, what comes after it. One comparison, which the index can begin with.
+AFTER = """AND (scheduled_date, id) > (
+    CASE WHEN level.priority = %(priority)s THEN %(date)s::timestamp ELSE '-infinity' END,
+    CASE WHEN level.priority = %(priority)s THEN %(id)s ELSE 0 END)"""
 
 
 class SicantikNotificationDrain(models.AbstractModel):
@@ -107,29 +113,32 @@ class SicantikNotificationDrain(models.AbstractModel):
     # === CLAIM ===#
 
     @api.model
-    def _claim(self, worker, limit, ids=None, alone=False):
+    def _claim(self, worker, limit, ids=None, alone=False, after=None):
         """Mark rows as ours: priority first, then the oldest.
 
         :param int worker: number of the worker
         :param int limit: how many rows at most
         :param list ids: take these rows, whatever their schedule; None for what is due
         :param bool alone: take those whose workers have died again and again, and no others
+        :param Row after: only what comes after this row. While somebody keeps an old snapshot, the index
+            keeps every row that was ever due, and to look from the beginning takes longer each time.
         :return: the rows, in that order
         :rtype: list[Row]
         """
         columns = ", ".join(COUNTERS.get(name, name) for name in Row._fields)
-        returned = ", ".join(f"q.{name}" for name in (*Row._fields, "scheduled_date"))
+        returned = ", ".join(f"q.{name}" for name in Row._fields)
         which = "id = ANY(%(ids)s)" if ids is not None else "scheduled_date <= %(now)s"
         # MATERIALIZED: the planner must not evaluate the locking select more than once.
         self.env.cr.execute(
             f"""
-            WITH RECURSIVE {LEVELS}, due AS MATERIALIZED (
+            WITH RECURSIVE {FIRST_GIVEN if after else FIRST_PENDING}{LOWER_LEVELS}, due AS MATERIALIZED (
                 SELECT one.id
                   FROM level, LATERAL (
                     SELECT id
                       FROM sicantik_notification_queue
                      WHERE state = 'pending' AND priority = level.priority
                        AND {which}
+                       {AFTER if after else ""}
                        AND COALESCE(interrupted_count, 0) {">=" if alone else "<"} %(deaths)s
                        AND {RUNNING}
                   ORDER BY scheduled_date, id
@@ -150,7 +159,16 @@ class SicantikNotificationDrain(models.AbstractModel):
             )
             SELECT {columns} FROM claimed ORDER BY priority DESC, scheduled_date, id
             """,
-            {"ids": ids, "limit": limit, "worker": worker, "deaths": ALONE_FROM, "now": precise_now()},
+            {
+                "ids": ids,
+                "limit": limit,
+                "worker": worker,
+                "deaths": ALONE_FROM,
+                "now": precise_now(),
+                "priority": after and after.priority,
+                "date": after and after.scheduled_date,
+                "id": after and after.id,
+            },
         )
         rows = [Row(*values) for values in self.env.cr.fetchall()]
         if rows:
@@ -332,7 +350,7 @@ class SicantikNotificationDrain(models.AbstractModel):
         now = precise_now()
         self.env.cr.execute(
             f"""
-            WITH RECURSIVE {LEVELS}
+            WITH RECURSIVE {FIRST_PENDING}{LOWER_LEVELS}
             SELECT min(first.scheduled_date)
               FROM level, LATERAL (
                 SELECT scheduled_date

@@ -78,6 +78,24 @@ class TestQueue(NotificationCase):
         claimed = self.env["sicantik.notification.drain"]._claim(FIRST, 10)
         self.assertEqual([row.body for row in claimed], ["a", "b", "c"])
 
+    def test_a_claim_goes_on_after_the_one_before(self):
+        now = fields.Datetime.now()
+        for text, priority, minutes in (("a", 9, 3), ("b", 5, 3), ("c", 5, 3), ("d", 5, 1), ("e", 1, 9)):
+            self._row(
+                message_type="text",
+                body=text,
+                priority=priority,
+                scheduled_date=now - timedelta(minutes=minutes),
+            )
+        drain = self.env["sicantik.notification.drain"]
+        first = drain._claim(FIRST, 2)
+        self._row(message_type="text", body="older", priority=5, scheduled_date=now - timedelta(minutes=8))
+        self._row(message_type="text", body="urgent", priority=9, scheduled_date=now)
+        second = drain._claim(FIRST, 10, after=first[-1])
+        third = drain._claim(FIRST, 10)
+        texts = [[row.body for row in rows] for rows in (first, second, third)]
+        self.assertEqual(texts, [["a", "b"], ["c", "d", "e"], ["urgent", "older"]])
+
     def test_more_rows_than_a_claim(self):
         rows = self.queue.browse()
         for _i in range(120):
