@@ -16,6 +16,7 @@ from typing import ClassVar
 
 from . import errors, transport
 from .errors import Verdict
+from .events import Event, Hook
 from .message import ACCEPTED, MAX_REFERENCE, REFUSED, UNKNOWN, Account, Attempt, Message, Report
 from .transport import Answer
 
@@ -55,8 +56,9 @@ class Provider(ABC):
     """One account at one service. Cheap to make, immutable, safe to share between threads.
 
     Class attributes: ``type`` and ``label`` name the service; ``has_templates`` says that it stores reviewed
-    templates, ``has_window`` that free text needs an open 24-hour window; ``required`` lists the account
-    fields that must be filled in; ``codes`` is the code table.
+    templates, ``has_window`` that free text needs an open 24-hour window; ``signs_webhooks`` that it signs
+    what it sends to us; ``required`` lists the account fields that must be filled in; ``codes`` is the code
+    table.
     """
 
     type: ClassVar[str]
@@ -65,6 +67,7 @@ class Provider(ABC):
     default_api_version: ClassVar[str] = ""
     has_templates: ClassVar[bool] = False
     has_window: ClassVar[bool] = False
+    signs_webhooks: ClassVar[bool] = False
     required: ClassVar[tuple[str, ...]] = ("api_token",)
     codes: ClassVar[Mapping[str, Verdict]] = {}
 
@@ -115,6 +118,33 @@ class Provider(ABC):
                 False,
                 f"{self.label} could not be asked: {error}. Check the base URL and this server's network.",
             )
+
+    # -- Webhooks --------------------------------------------------------------------------------------------
+
+    def is_authentic(self, hook: Hook) -> bool:
+        """Say whether the service itself sent ``hook``, in constant time.
+
+        Where the service signs, False also when no secret is configured. Where it does not, always True: the
+        secret path of the webhook's address is then the key, and checked by whoever received the call.
+        """
+        return not self.signs_webhooks
+
+    def challenge(self, hook: Hook) -> str | None:
+        """Return the answer to a service that asks whether the address is ours, None to refuse."""
+        return None
+
+    def read_events(self, hook: Hook) -> list[Event]:
+        """Return what ``hook`` tells, in its order; nothing for kinds of events that concern nobody here.
+
+        Call :meth:`is_authentic` first.
+
+        :raises Malformed: when the body is not what this service sends.
+        """
+        return []
+
+    def webhook_answer(self) -> tuple[str, str]:
+        """Return body and content type of the answer that tells the service that all is well (HTTP 200)."""
+        return '{"ok": true}', "application/json"
 
     # -- What a service brings -------------------------------------------------------------------------------
 

@@ -51,7 +51,10 @@ class Account:
 
     ``base_url`` empty means the service's own address. ``sender_id`` is Meta's phone-number id, Fonnte's
     device (optional), Watzap's ``number_key``; ``account_id`` Meta's WABA id; ``timeout`` is (connect, read)
-    in seconds. ``sender_id`` is hidden like the token because Watzap's number key is a secret.
+    in seconds. ``sender_id`` is hidden like the token because Watzap's number key is a secret. ``app_secret``
+    is what the service signs its webhooks with (Meta's app secret, WAHA's HMAC key; several, separated by
+    blanks or commas, while one is exchanged for another); ``verify_token`` our word in Meta's webhook
+    verification.
     """
 
     provider_type: str
@@ -61,6 +64,8 @@ class Account:
     account_id: str = ""
     api_version: str = ""
     timeout: tuple[float, float] = (5.0, 30.0)
+    app_secret: str = field(default="", repr=False)
+    verify_token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
