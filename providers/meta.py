@@ -238,6 +238,7 @@ class MetaProvider(Provider):
     has_window = True
     signs_webhooks = True
     required = ("api_token", "sender_id")
+    own_names: ClassVar[Mapping[str, str]] = {"api_token": "access token", "sender_id": "phone number ID"}
     codes: ClassVar[Mapping[str, Verdict]] = CODES
 
     # -- Sending ---------------------------------------------------------------------------------------------
