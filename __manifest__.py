@@ -31,6 +31,7 @@
         "views/ir_cron_views.xml",
         "views/sicantik_notification_test_wizard_views.xml",
         "views/sicantik_notification_preview_wizard_views.xml",
+        "views/sicantik_notification_overview_views.xml",
         "views/menus.xml",
         "data/ir_sequence_data.xml",
         "data/sicantik_permit_type_data.xml",
@@ -56,6 +57,7 @@
     "application": True,
     "uninstall_hook": "uninstall_hook",
     "assets": {
+        "web.assets_backend": ["sicantik_notification_automation/static/src/overview/*"],
         "web.assets_tests": ["sicantik_notification_automation/static/tests/tours/*.js"],
     },
 }

@@ -27,4 +27,7 @@ from . import sicantik_whatsapp_circuit
 from . import sicantik_whatsapp_template_master
 from . import sicantik_whatsapp_dispatcher
 from . import sicantik_auto_message
+from . import sicantik_notification_mending
+from . import sicantik_notification_attention
+from . import sicantik_notification_overview
 from . import res_config_settings

@@ -9,6 +9,7 @@ from . import test_lanes
 from . import test_lean
 from . import test_limits
 from . import test_models
+from . import test_overview
 from . import test_plain_domain
 from . import test_queue
 from . import test_rule
