@@ -174,6 +174,10 @@ export class Overview extends Component {
         return this.data.steps.filter((step) => step.done).length;
     }
 
+    get nextStep() {
+        return this.data.steps.find((step) => !step.done)?.key;
+    }
+
     used(provider) {
         return Math.min(100, Math.round((100 * provider.used) / provider.daily_limit));
     }
@@ -187,6 +191,13 @@ export class Overview extends Component {
     }
 
     // === TEXTS ===
+
+    /** Says so when the days and hours are not those of the person's own clock. */
+    get zoneText() {
+        const { zone } = this.data;
+        const differs = DateTime.local().offset !== DateTime.local({ zone }).offset;
+        return differs ? _t("Days and hours of the charts: %s", zone) : "";
+    }
 
     integer(value) {
         return formatInteger(value);
