@@ -6,7 +6,7 @@ from freezegun import freeze_time
 
 from odoo import Command
 from odoo.exceptions import AccessError
-from odoo.tests import tagged
+from odoo.tests import HttpCase, tagged
 
 from .common import NotificationCase
 from .test_security import SecurityCase
@@ -428,3 +428,43 @@ class TestOverviewAccess(SecurityCase):
     def test_direct_call(self):
         with self.assertRaises(AccessError):
             self.as_user("employee", "sicantik.notification.overview").get_data()
+
+
+@tagged("post_install", "-at_install")
+class TestOverviewTour(HttpCase):
+    browser_size = "1366,768"
+
+    def test_overview(self):
+        env = self.env(context={"tracking_disable": True})
+        company = env["res.company"].create({"name": "Tour Office"})
+        group = env.ref("sicantik_notification_automation.group_notification_user")
+        env["res.users"].create(
+            {
+                "name": "Tour",
+                "login": "overview_tour",
+                "password": "overview_tour",
+                "groups_id": [Command.link(group.id)],
+                "company_id": company.id,
+                "company_ids": [Command.set(company.ids)],
+            }
+        )
+        applicant = env["res.partner"].create({"name": "Overview Applicant"})
+        env[LOG]._record(
+            [
+                {
+                    "state": "sent",
+                    "company_id": company.id,
+                    "partner_id": applicant.id,
+                    "delivery_state": "read",
+                }
+            ]
+            * 3
+        )
+        rows = env[QUEUE].create(
+            [{"partner_id": applicant.id, "template_key": "permit_ready", "company_id": company.id}] * 2
+        )
+        rows.state = "failed"
+        rows[0].error_class, rows[1].error_class = "interrupted", "bad_recipient"
+        self.env.cr.flush()
+        action = env.ref("sicantik_notification_automation.sicantik_permit_action")
+        self.start_tour(f"/web#action={action.id}", "sicantik_overview", login="overview_tour")
