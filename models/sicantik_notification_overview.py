@@ -258,11 +258,12 @@ class SicantikNotificationOverview(models.AbstractModel):
         processing = [("state", "=", "processing")]
         queue = self.env[QUEUE]
         queue.flush_model()
-        due = SQL("scheduled_date <= %s", moment)
+        date = SQL.identifier(queue._table, "scheduled_date")
+        due = SQL("%s <= %s", date, moment)
         self.env.cr.execute(
             queue._search(waiting).select(
                 SQL("count(*) FILTER (WHERE %s)", due),
-                SQL("min(scheduled_date) FILTER (WHERE %s)", due),
+                SQL("min(%s) FILTER (WHERE %s)", date, due),
                 SQL("count(*)"),
             )
         )
