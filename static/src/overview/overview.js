@@ -167,7 +167,7 @@ export class Overview extends Component {
     }
 
     get rate() {
-        return formatFloat(this.data.rate.count / this.data.rate.minutes, { digits: [16, 1] });
+        return this.decimal(this.data.rate.count / this.data.rate.minutes);
     }
 
     get stepsDone() {
@@ -201,6 +201,10 @@ export class Overview extends Component {
 
     integer(value) {
         return formatInteger(value);
+    }
+
+    decimal(value) {
+        return formatFloat(value, { digits: [16, 1] });
     }
 
     moment(value) {
