@@ -6,8 +6,8 @@ from .opening import open_form, open_list
 from .sicantik_notification_access import MANAGER
 from .sicantik_notification_queue import CRON
 
-# Minutes after which a scheduled action that runs every minute is late.
-CRON_LATE_MINUTES = 10
+# Minutes after which a scheduled action that runs every minute is late, and so are messages.
+LATE_MINUTES = 10
 LOG = "sicantik.notification.log"
 QUEUE = "sicantik.notification.queue"
 
@@ -22,13 +22,13 @@ class SicantikNotificationAttention(models.AbstractModel):
     _description = "What Needs Attention"
 
     @api.model
-    def _cards(self, now, providers, campaigns, steps):
+    def _cards(self, now, providers, campaigns, queue, rate, steps):
         """Give what waits for a person, the gravest first.
 
         :return: dicts of `key`, `level` (a Bootstrap colour), `title`, `text`, and `action` (False: none)
         :rtype: list[dict]
         """
-        found = [self._cron_card(now)]
+        found = [self._cron_card(now) or self._stuck_card(queue, rate)]
         interrupted = [("state", "=", "failed"), ("error_class", "=", "interrupted")]
         count = self.env[QUEUE].search_count(interrupted)
         if count:
@@ -87,11 +87,25 @@ class SicantikNotificationAttention(models.AbstractModel):
             )
         return [one for one in found if one]
 
+    @api.model
+    def _stuck_card(self, queue, rate):
+        """Tell when messages are due and none leaves, although the scheduled action runs."""
+        if rate["count"] or queue["oldest_seconds"] <= 60 * LATE_MINUTES:
+            return None
+        return {
+            "key": "stuck",
+            "level": "warning",
+            "title": _("Messages wait, and none leaves: %s", queue["due"]["count"]),
+            "text": _("Look whether a provider can send them, and what the messages themselves say."),
+            "action": open_list(_("Waiting"), QUEUE, queue["due"]["domain"]),
+        }
+
+    @api.model
     def _cron_card(self, now):
         """Tell when nobody sends: the scheduled action is off, or has not run for too long."""
         cron = self.env.ref(CRON, raise_if_not_found=False)
         cron = cron and cron.sudo()
-        late = now - timedelta(minutes=CRON_LATE_MINUTES)
+        late = now - timedelta(minutes=LATE_MINUTES)
         if cron and cron.active and (cron.lastcall or cron.create_date) >= late:
             return None
         if not cron or not cron.active:
@@ -102,7 +116,7 @@ class SicantikNotificationAttention(models.AbstractModel):
             text = _(
                 "“SICANTIK: Process Notification Queue” has not run for more than %s minutes. Ask whoever "
                 "runs the server whether its scheduled actions work.",
-                CRON_LATE_MINUTES,
+                LATE_MINUTES,
             )
         action = False
         if self.env.user.has_group("base.group_system"):

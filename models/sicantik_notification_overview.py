@@ -78,8 +78,10 @@ class SicantikNotificationOverview(models.AbstractModel):
         providers = self._providers(now)
         campaigns = self._campaigns()
         queue = self._queue(now)
+        rate = self._rate(now)
         hours, reasons = self._counts(zone, local, history)
-        steps = self.env["sicantik.notification.attention"]._steps(providers)
+        attention = self.env["sicantik.notification.attention"]
+        steps = attention._steps(providers)
         week_start = local.date() - timedelta(days=(local.isoweekday() - self._week_start()) % 7)
         return {
             "now": fields.Datetime.to_string(now),
@@ -89,12 +91,12 @@ class SicantikNotificationOverview(models.AbstractModel):
             "series": self._series(),
             "days": self._days(zone, local, hours, DAYS if history else 2),
             "hours": self._hours(zone, local, hours),
-            "rate": self._rate(now),
+            "rate": rate,
             "queue": queue,
             "providers": providers,
             "campaigns": campaigns,
             "reasons": reasons,
-            "attention": self.env["sicantik.notification.attention"]._cards(now, providers, campaigns, steps),
+            "attention": attention._cards(now, providers, campaigns, queue, rate, steps),
             "steps": steps,
         }
 

@@ -307,6 +307,13 @@ class TestOverviewAttention(OverviewCase):
         self.cron.write({"active": True, "lastcall": NOW - timedelta(minutes=9)})
         self.assertFalse(self._card(self._data(), "cron"))
 
+    def test_messages_that_wait_too_long(self):
+        self._row(company_id=self.company.id, scheduled_date=NOW - timedelta(minutes=11))
+        card = self._card(self._data(), "stuck")
+        self.assertEqual(self.queue.with_user(self.reader).search_count(card["action"]["domain"]), 1)
+        self._log(ago=timedelta(minutes=1))  # others leave: it is a long queue
+        self.assertFalse(self._card(self._data(), "stuck"))
+
     def test_what_mends_each_reason(self):
         partner = self._partner("Nobody's Number", company_id=self.company.id)
         others = self._partner("Another", company_id=self.company.id)

@@ -26,7 +26,14 @@ export class OverviewChart extends Component {
         this.series = SERIES;
         this.canvas = useRef("canvas");
         this.chart = null;
-        onWillStart(() => loadBundle("web.chartjs_lib"));
+        this.canDraw = true;
+        onWillStart(async () => {
+            try {
+                await loadBundle("web.chartjs_lib");
+            } catch {
+                this.canDraw = false; // the table is there, and so is the rest of the page
+            }
+        });
         useEffect(
             () => this.draw(),
             () => [this.props.bars]
@@ -49,6 +56,9 @@ export class OverviewChart extends Component {
     }
 
     draw() {
+        if (!this.canDraw) {
+            return;
+        }
         const { bars, names } = this.props;
         const labels = bars.map((bar) => bar.label);
         const data = (key) => bars.map((bar) => bar[key]);
