@@ -33,6 +33,8 @@ ERROR_CLASSES = [
     (errors.UNKNOWN, "Refused, Reason Unknown"),
     (errors.INTERRUPTED, "Interrupted: Outcome Unknown"),
     ("limited", "Waiting for Its Turn"),
+    ("quiet_hours", "Quiet Hours"),
+    ("capped", "Frequency Cap"),
     ("missing_parameter", "Parameter Missing"),
     ("no_template", "No Such Template"),
     ("no_provider", "No Eligible Provider"),
@@ -179,6 +181,9 @@ class SicantikNotificationQueue(models.Model):
         readonly=True, copy=False, help="An answer has come by then, or never will."
     )
     interrupted_count = fields.Integer(readonly=True, copy=False, help="How many workers died with it.")
+    counted_on = fields.Date(
+        readonly=True, copy=False, help="The day on which it is one of its recipient's messages."
+    )
     log_ids = fields.One2many("sicantik.notification.log", "queue_id", readonly=True)
 
     _sql_constraints = [
@@ -187,7 +192,8 @@ class SicantikNotificationQueue(models.Model):
 
     def init(self):
         """The claim reads due rows in its own order, the rescue those under a claim; both are few among
-        many. Workers take their numbers from a sequence.
+        many. Rows that count for a frequency cap are looked for by number; without a cap there are none.
+        Workers take their numbers from a sequence.
         """
         self.env.cr.execute(
             """
@@ -195,6 +201,8 @@ class SicantikNotificationQueue(models.Model):
                 ON sicantik_notification_queue (priority DESC, scheduled_date, id) WHERE state = 'pending';
             CREATE INDEX IF NOT EXISTS sicantik_notification_queue_claimed
                 ON sicantik_notification_queue (worker) WHERE state = 'processing';
+            CREATE INDEX IF NOT EXISTS sicantik_notification_queue_counted
+                ON sicantik_notification_queue (phone, counted_on) WHERE counted_on IS NOT NULL;
             CREATE SEQUENCE IF NOT EXISTS sicantik_notification_worker MAXVALUE 2147483647 CYCLE;
             """
         )
