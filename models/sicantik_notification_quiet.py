@@ -38,20 +38,18 @@ class SicantikNotificationQuiet(models.AbstractModel):
         # One recordset, so that what has to be read is read for all of them together.
         recipients = partners.browse({row["partner_id"] for row in rows if row.get("partner_id")})
         clocks = {partner.id: partner.tz for partner in recipients}
-        openings = Openings()
+        openings, reasons = Openings(), {}
         for row in rows:
             window = windows[row["company_id"]]
             if row["state"] != "pending" or not window:
                 continue
             zone = find_zone(clocks.get(row.get("partner_id")), zones[row["company_id"]])
             due = row["scheduled_date"]
-            opening = openings.after(due, window, zone)
+            opening = openings[due, window, zone]
             if opening > due:
-                row.update(
-                    scheduled_date=opening,
-                    error_class=QUIET,
-                    error_message=self._reason(window, zone),
-                )
+                if (window, zone) not in reasons:
+                    reasons[window, zone] = self._reason(window, zone)
+                row.update(scheduled_date=opening, error_class=QUIET, error_message=reasons[window, zone])
 
     @api.model
     def _waits(self, rows, rules, policies):
@@ -75,7 +73,7 @@ class SicantikNotificationQuiet(models.AbstractModel):
         now, openings, waits = precise_now(), Openings(), {}
         for row in concerned:
             zone = find_zone(clocks.get(row.partner_id), policies.get(row.company_id, NO_POLICY).zone)
-            opening = openings.after(now, windows[row.id], zone)
+            opening = openings[now, windows[row.id], zone]
             if opening > now:
                 waits[row.id] = Wait(opening, self._reason(windows[row.id], zone), QUIET)
         return waits
@@ -107,10 +105,8 @@ class SicantikNotificationQuiet(models.AbstractModel):
 
 
 class Openings(dict):
-    """Remembers answers of `next_allowed`: many messages are due at the same time in the same zone."""
+    """Answers of `next_allowed` by its arguments: many messages are due at the same time in the same zone."""
 
-    def after(self, moment, window, zone):
-        key = (moment, window, zone.zone)
-        if key not in self:
-            self[key] = next_allowed(moment, window, zone)
+    def __missing__(self, key):
+        self[key] = next_allowed(*key)
         return self[key]

@@ -5,7 +5,7 @@ from odoo import _, api, fields, models
 from odoo.exceptions import AccessError, ValidationError
 
 from ..compat import group_users, run_code
-from .road import Rule
+from .road import URGENT, Rule
 from .sicantik_notification_context import READ_OF_PARTNERS
 from .sicantik_notification_evaluation import PER_RECORD_NAMES, Failure
 from .sicantik_notification_queue import ONCE
@@ -346,7 +346,7 @@ class SicantikNotificationRule(models.Model):
             "rule_id": self.id,
             "message_type": "template",
             "template_key": template_key,
-            "priority": 9 if self.urgent else 5,
+            "priority": URGENT if self.urgent else 5,
             "state": "pending",
             "max_retries": self.max_retries,
         }

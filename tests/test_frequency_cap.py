@@ -1,9 +1,10 @@
 """The frequency cap: so many messages to one recipient in a day, and no more, whoever sends them."""
 
-from datetime import datetime
+from datetime import date
 from unittest.mock import patch
 
 from freezegun import freeze_time
+from psycopg2.errors import LockNotAvailable
 
 from odoo.exceptions import AccessError, ValidationError
 from odoo.sql_db import Cursor
@@ -11,6 +12,7 @@ from odoo.tests import new_test_user, tagged
 from odoo.tools import mute_logger
 
 from ..models import run
+from ..models.road import Job, Place, Row
 from .common import NotificationCase
 from .test_concurrency import DRAIN, TIMEOUT, ConcurrencyCase
 
@@ -279,9 +281,7 @@ class TestFrequencyCap(NotificationCase):
         with freeze_time("2026-03-02 17:00:00"):
             second = self._row()
             self.drain()
-        self.assertEqual(
-            (first + second).mapped("counted_on"), [datetime(2026, 3, 2).date(), datetime(2026, 3, 3).date()]
-        )
+        self.assertEqual((first + second).mapped("counted_on"), [date(2026, 3, 2), date(2026, 3, 3)])
 
 
 @tagged("post_install", "-at_install")
@@ -334,6 +334,23 @@ class TestFrequencyCapAcrossProcesses(ConcurrencyCase):
             for person in self.people.with_env(env):
                 states = rows.filtered(lambda row, who=person: row.partner_id == who).mapped("state")
                 self.assertEqual((states.count("sent"), states.count("skipped")), (3, 27))
+
+    def test_a_number_is_counted_by_one_at_a_time(self):
+        """Whoever counts holds the number until what it takes is committed; other numbers are free."""
+
+        def count(env, phone):
+            job = Job(Row(*[None] * len(Row._fields)), place=Place(1, phone, date(2026, 3, 2), 3, "UTC"))
+            env.cr.execute("SET LOCAL lock_timeout = '200ms'")
+            with env.cr.savepoint(flush=False):
+                env["sicantik.notification.cap"]._open([job])
+
+        with self.environment() as one, self.environment() as two:
+            count(one, "+6281200000090")
+            count(two, "+6281200000091")
+            with mute_logger("odoo.sql_db"), self.assertRaises(LockNotAvailable):
+                count(two, "+6281200000090")
+            one.cr.rollback()
+            count(two, "+6281200000090")
 
     def test_killed_with_a_place(self):
         """What a killed process leaves in doubt keeps its place: it may have arrived."""
