@@ -11,7 +11,8 @@ KEEP_FIELDS = {"whatsapp_log_keep_days": "log", "whatsapp_queue_keep_days": "que
 COMPANY_FIELDS = ["quiet_hours", *WINDOW_FIELDS, "whatsapp_daily_cap"]
 
 
-class ResConfigSettings(models.TransientModel):
+# Named only because it inherits two: it is Odoo's.
+class ResConfigSettings(models.TransientModel):  # pylint: disable=no-wizard-in-models
     _name = "res.config.settings"
     _inherit = ["res.config.settings", "sicantik.notification.sending.hours"]
 

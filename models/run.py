@@ -197,7 +197,7 @@ class Run:
         senders = {sender.id: sender for sender in self.directory.senders}
         jobs = [
             replace(job, routes=list(job.routes), attempts=list(job.attempts)) for job in onward
-        ] + drain._prepare(rows, self.directory, self.rules, scheduled=self.ids is None)
+        ] + drain._prepare(rows, self.directory, self.rules)
         held = [job for job in jobs if job.verdict]
         go, stay = drain._admit(
             self.worker.number, [job for job in jobs if not job.verdict], senders, self.rules

@@ -198,13 +198,12 @@ class SicantikNotificationDrain(models.AbstractModel):
         return replace(directory, policies=policies), {rule.id: rule._facts() for rule in rules.exists()}
 
     @api.model
-    def _prepare(self, rows, directory, rules, scheduled=True):
+    def _prepare(self, rows, directory, rules):
         """Find the ways of claimed rows.
 
         :param list[Row] rows: the rows
         :param Directory directory: providers, texts and policies
         :param dict rules: {rule id: Rule}
-        :param bool scheduled: whether they go by their schedule, and quiet hours hold
         :return: one job per row, with its ways, or with a Refusal or Wait as its verdict
         :rtype: list[Job]
         """
@@ -212,9 +211,7 @@ class SicantikNotificationDrain(models.AbstractModel):
         blocked = self.env["sicantik.notification.blacklist"]._blocked(
             [row.phone for row in rows if row.phone]
         )
-        waits = {}
-        if scheduled:
-            waits = self.env["sicantik.notification.quiet"]._waits(rows, rules, directory.policies)
+        waits = self.env["sicantik.notification.quiet"]._waits(rows, rules, directory.policies)
         jobs, requests = [], []
         for row in rows:
             opted_in, window_open = consents.get(row.partner_id, (False, False))

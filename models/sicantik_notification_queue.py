@@ -44,6 +44,8 @@ ERROR_CLASSES = [
     ("blacklisted", "Blacklisted"),
     ("cancelled", "Cancelled"),
 ]
+# Key of the context in which a person wants messages sent at once, also in quiet hours.
+AT_ONCE = "sicantik_at_once"
 # Columns that `_enqueue` fills, with their types in the database.
 COLUMNS = {
     "id": "integer",
@@ -556,7 +558,8 @@ class SicantikNotificationQueue(models.Model):
         check_access(self, "read")
 
     def action_process(self):
-        """Send now what is pending, whatever its schedule says; limits and the blacklist hold.
+        """Send now what is pending, whatever its schedule says, also in quiet hours; limits, the frequency
+        cap and the blacklist hold.
 
         Rows that this transaction has only just made are sent when it commits.
         """
@@ -565,7 +568,7 @@ class SicantikNotificationQueue(models.Model):
         if not rows:
             return self._tell_states()
         self.env.flush_all()
-        self.env["sicantik.notification.drain"].sudo()._process(rows.ids)
+        self.env["sicantik.notification.drain"].sudo().with_context(**{AT_ONCE: True})._process(rows.ids)
         self.invalidate_recordset()
         return True
 

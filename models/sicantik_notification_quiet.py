@@ -3,6 +3,7 @@ from odoo import _, api, models
 from .limits import precise_now
 from .road import NO_POLICY, URGENT, Wait
 from .sending_window import find_zone, next_allowed
+from .sicantik_notification_queue import AT_ONCE
 
 QUIET = "quiet_hours"
 
@@ -13,7 +14,8 @@ class SicantikNotificationQuiet(models.AbstractModel):
     The hours are the rule's own, or the company's; the clock is the recipient's, or the company's. They move
     `scheduled_date`, and only to a later time: when a rule queues a message, and again when it is about to
     leave, since retries, limits and downtime move messages too. Urgent messages are exempt (their rule says
-    so, or their priority, `URGENT`), and so is what a person sends by *Process Now* or *Test Send*.
+    so, or their priority, `URGENT`), and so is what a person sends by *Process Now* or *Test Send*. Only what
+    goes to a phone is concerned.
     """
 
     _name = "sicantik.notification.quiet"
@@ -41,7 +43,7 @@ class SicantikNotificationQuiet(models.AbstractModel):
         openings, reasons = Openings(), {}
         for row in rows:
             window = windows[row["company_id"]]
-            if row["state"] != "pending" or not window:
+            if row["state"] != "pending" or not row.get("phone") or not window:
                 continue
             zone = find_zone(clocks.get(row.get("partner_id")), zones[row["company_id"]])
             due = row["scheduled_date"]
@@ -61,6 +63,8 @@ class SicantikNotificationQuiet(models.AbstractModel):
         :return: {row id: Wait}
         :rtype: dict
         """
+        if self.env.context.get(AT_ONCE):
+            return {}
         windows = {}
         for row in rows:
             window = self._window_of(row, rules.get(row.rule_id), policies.get(row.company_id, NO_POLICY))
@@ -81,7 +85,7 @@ class SicantikNotificationQuiet(models.AbstractModel):
     @api.model
     def _window_of(self, row, rule, policy):
         """Give the hours that hold for a claimed row; None when there are none."""
-        if row.priority >= URGENT or (rule and rule.urgent):
+        if not row.phone or row.priority >= URGENT or (rule and rule.urgent):
             return None
         return policy.window if rule is None or rule.quiet_hours == "company" else rule.window
 

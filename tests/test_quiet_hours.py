@@ -65,7 +65,7 @@ class QuietCase(NotificationCase):
             self.assertFalse(row.worker)
 
 
-class TestQueueing(QuietCase):
+class TestQuietQueueing(QuietCase):
     """A rule queues a message: it is planned for when it may leave."""
 
     def test_at_night(self):
@@ -198,7 +198,7 @@ class TestQueueing(QuietCase):
         self.assertEqual({row["scheduled_date"] for row in plain}, {datetime.fromisoformat(NIGHT)})
 
 
-class TestDrain(QuietCase):
+class TestQuietDrain(QuietCase):
     """Rows come due at night for many reasons; the drain looks again."""
 
     def _woken(self):
@@ -307,6 +307,13 @@ class TestDrain(QuietCase):
             row.action_process()
             self.assertSent(row, "fonnte")
 
+    def test_a_program_that_names_rows_does_not_pass_over_them(self):
+        with freeze_time(NIGHT):
+            row = self._row()
+            self.env["sicantik.notification.drain"]._process(row.ids)
+            row.invalidate_recordset()
+            self.assertQuiet(row)
+
     def test_process_now_that_has_to_be_tried_again(self):
         self.gateway.fault("fonnte", "http:502", times=1)
         with freeze_time(NIGHT):
@@ -361,7 +368,7 @@ class TestDrain(QuietCase):
 
 
 @tagged("post_install", "-at_install")
-class TestSettings(QuietCase):
+class TestQuietSettings(QuietCase):
     def _settings(self, **vals):
         settings = self.env["res.config.settings"].create(vals)
         settings.execute()
