@@ -33,7 +33,9 @@ class ResConfigSettings(models.TransientModel):  # pylint: disable=no-wizard-in-
 
     quiet_hours = fields.Boolean()
     whatsapp_daily_cap = fields.Integer(string="Messages per Recipient and Day")
-    whatsapp_tz = fields.Selection(related="company_id.partner_id.tz", string="Time Zone", readonly=False)
+    whatsapp_tz = fields.Selection(
+        related="company_id.partner_id.tz", string="Time Zone", readonly=False, help="That of the company."
+    )
 
     @api.constrains(*KEEP_FIELDS)
     def _check_keep_days(self):
