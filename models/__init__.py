@@ -1,5 +1,7 @@
 from . import base
 from . import sicantik_notification_access
+from . import sicantik_notification_sending_hours
+from . import res_company
 from . import sicantik_permit_type
 from . import sicantik_permit
 from . import sicantik_document
@@ -12,6 +14,8 @@ from . import sicantik_notification_execution
 from . import sicantik_notification_campaign
 from . import sicantik_notification_queue
 from . import sicantik_notification_usage
+from . import sicantik_notification_quiet
+from . import sicantik_notification_cap
 from . import sicantik_notification_allowance
 from . import sicantik_notification_settlement
 from . import sicantik_notification_worker

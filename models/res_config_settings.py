@@ -3,13 +3,18 @@ from odoo.exceptions import ValidationError
 
 from .sicantik_notification_cleanup import KEEP, SHORTEST_KEEP
 from .sicantik_notification_lane import LANES_PARAMETER
+from .sicantik_notification_sending_hours import WINDOW_FIELDS
 from .sicantik_whatsapp_dispatcher import DEFAULT_PROVIDER
 
 KEEP_FIELDS = {"whatsapp_log_keep_days": "log", "whatsapp_queue_keep_days": "queue"}
+# Of the company. Not `related`: those are written one by one, and hours make sense together only.
+COMPANY_FIELDS = ["quiet_hours", *WINDOW_FIELDS, "whatsapp_daily_cap"]
 
 
-class ResConfigSettings(models.TransientModel):
-    _inherit = "res.config.settings"
+# Named only because it inherits two: it is Odoo's.
+class ResConfigSettings(models.TransientModel):  # pylint: disable=no-wizard-in-models
+    _name = "res.config.settings"
+    _inherit = ["res.config.settings", "sicantik.notification.sending.hours"]
 
     whatsapp_default_provider_id = fields.Many2one(
         "sicantik.whatsapp.provider",
@@ -25,6 +30,12 @@ class ResConfigSettings(models.TransientModel):
     # 0, too, means something here: the scheduled action sends everything.
     whatsapp_lanes = fields.Integer(string="Lanes")
     whatsapp_has_lanes = fields.Boolean(readonly=True)
+
+    quiet_hours = fields.Boolean()
+    whatsapp_daily_cap = fields.Integer(string="Messages per Recipient and Day")
+    whatsapp_tz = fields.Selection(
+        related="company_id.partner_id.tz", string="Time Zone", readonly=False, help="That of the company."
+    )
 
     @api.constrains(*KEEP_FIELDS)
     def _check_keep_days(self):
@@ -47,6 +58,7 @@ class ResConfigSettings(models.TransientModel):
             "whatsapp_has_lanes": "queue.job" in self.env,
             "whatsapp_lanes": self.env["sicantik.notification.lane"]._limit(),
             **{name: cleanup._keep_days(what) for name, what in KEEP_FIELDS.items()},
+            **{name: self.env.company[name] for name in COMPANY_FIELDS},
         }
 
     def set_values(self):
@@ -55,4 +67,7 @@ class ResConfigSettings(models.TransientModel):
         for name, what in KEEP_FIELDS.items():
             parameter, _default = KEEP[what]
             self.env["ir.config_parameter"].sudo().set_param(parameter, str(self[name]))
+        changed = {name: self[name] for name in COMPANY_FIELDS if self[name] != self.company_id[name]}
+        if changed:
+            self.company_id.write(changed)
         return result

@@ -1,10 +1,14 @@
 """The plain values that travel down the road inside one drain: no records, no connection."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple
 
 from ..providers import Account
+from .sending_window import FALLBACK_ZONE, Window
+
+# Messages of this priority, and those above it, are urgent.
+URGENT = 9
 
 
 class Row(NamedTuple):
@@ -26,11 +30,14 @@ class Row(NamedTuple):
     attempt_count: int
     error_class: str | None
     scheduled_date: datetime
+    counted_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What the drain has to know of a rule. `limit` is how many messages in `period` seconds, None: any."""
+    """What the drain has to know of a rule. `limit` is how many messages in `period` seconds, None: any;
+    `window` its own sending hours when `quiet_hours` is `own`.
+    """
 
     id: int
     name: str
@@ -39,6 +46,22 @@ class Rule:
     respect_blacklist: bool
     limit: int | None
     period: int
+    urgent: bool = False
+    quiet_hours: str = "company"
+    window: Window | None = None
+
+
+class Policy(NamedTuple):
+    """What holds for the messages of a company: its sending hours (None: any), how many messages a recipient
+    gets in a day (0: any number), and the name of its time zone.
+    """
+
+    window: Window | None
+    cap: int
+    zone: str
+
+
+NO_POLICY = Policy(None, 0, FALLBACK_ZONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +112,20 @@ class Wait:
 
     until: datetime
     reason: str
+    error_class: str = "limited"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a message takes of its recipient's day when it leaves: one of `cap` messages on `day`, which
+    begins at midnight in the time zone `zone`.
+    """
+
+    company_id: int
+    phone: str
+    day: date
+    cap: int
+    zone: str
 
 
 @dataclass(slots=True)
@@ -97,6 +134,7 @@ class Job:
 
     `verdict` is a Refusal or a Wait when it is given up for now without an answer that decides.
     `window_open` says that Meta counts it as an answer; `rule_counted` that the rule's limit has counted it.
+    `place` is what it still has to take of its recipient's day, `counted_on` the day of which it has taken.
     """
 
     row: Row
@@ -105,6 +143,8 @@ class Job:
     verdict: Refusal | Wait | None = None
     window_open: bool = False
     rule_counted: bool = False
+    place: Place | None = None
+    counted_on: date | None = None
 
     @property
     def answer(self):

@@ -15,7 +15,6 @@ from odoo.tools import config
 
 from ..providers import Deliveries, goes_on
 from .limits import precise_now
-from .road import Refusal
 
 _logger = logging.getLogger(__name__)
 
@@ -205,10 +204,11 @@ class Run:
         jobs = [
             replace(job, routes=list(job.routes), attempts=list(job.attempts)) for job in onward
         ] + drain._prepare(rows, self.directory, self.rules)
+        held = [job for job in jobs if job.verdict]
         go, stay = drain._admit(
             self.worker.number, [job for job in jobs if not job.verdict], senders, self.rules
         )
-        stay += [job for job in jobs if isinstance(job.verdict, Refusal)]
+        stay += held
         totals = settlement._settle(self.worker.number, ended + stay, senders, self.rules)
         return go, totals
 
@@ -245,7 +245,8 @@ class Run:
         """Read providers, templates and rules again when they are stale or do not cover these rows."""
         now = time.monotonic()
         known = self.directory is not None and all(
-            (not row.rule_id or row.rule_id in self.rules)
+            row.company_id in self.directory.policies
+            and (not row.rule_id or row.rule_id in self.rules)
             and (not row.template_key or row.template_key in self.keys)
             for row in rows
         )

@@ -52,22 +52,30 @@ class SicantikNotificationAllowance(models.Model):
         :param dict rules: {rule id: Rule}
         :param float horizon: seconds for which a message may wait for its place in memory
         :return: one per job: the moment at which its request may leave (`time.monotonic()` seconds, 0.0 when
-            nothing says when), a Wait, or None when all its ways are gone
+            nothing says when), a Wait, a Refusal when its recipient has had enough messages for the day, or
+            None when all its ways are gone
         :rtype: list
         """
         ledger = self._open(jobs, senders, rules, horizon)
-        if ledger is None:
+        cap = self.env["sicantik.notification.cap"]._open(jobs)
+        if ledger is None and cap is None:
             return [0.0] * len(jobs)
-        clock = time.monotonic() - ledger.now
+        clock = time.monotonic() - ledger.now if ledger else 0.0
         results = []
         for job in jobs:
-            found = ledger.admit(job)
+            # First of all: what is left out takes no allowance from the others.
+            found = cap.refusal(job) if cap else None
+            if found is None:
+                found = ledger.admit(job) if ledger else 0.0
             if isinstance(found, Full):
                 found = Wait(moment_of(math.ceil(found.until)), self._reason(found))
-            elif found is not None:
+            elif isinstance(found, float):
                 found += clock
+                if cap:
+                    cap.take(job)
             results.append(found)
-        self._close(ledger)
+        if ledger:
+            self._close(ledger)
         return results
 
     def _open(self, jobs, senders, rules, horizon):

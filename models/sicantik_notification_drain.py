@@ -1,5 +1,6 @@
 import json
 import logging
+from dataclasses import replace
 from datetime import timedelta
 
 from odoo import _, api, fields, models
@@ -8,7 +9,7 @@ from odoo.exceptions import ValidationError
 from ..providers import errors, longest_attempt
 from .limits import precise_now
 from .res_partner import SERVICE_WINDOW
-from .road import Job, Refusal, Row, Wait
+from .road import NO_POLICY, Job, Refusal, Row, Wait
 from .run import Run
 from .sicantik_notification_worker import ALONE_FROM, Worker
 from .sicantik_whatsapp_dispatcher import Request
@@ -206,33 +207,36 @@ class SicantikNotificationDrain(models.AbstractModel):
         :rtype: tuple
         """
         rules = self.env["sicantik.notification.rule"].browse({row.rule_id for row in rows if row.rule_id})
-        return (
-            self.env["sicantik.whatsapp.dispatcher"]._directory(
-                {row.template_key for row in rows if row.template_key}
-            ),
-            {rule.id: rule._facts() for rule in rules.exists()},
+        directory = self.env["sicantik.whatsapp.dispatcher"]._directory(
+            {row.template_key for row in rows if row.template_key}
         )
+        ids = {row.company_id for row in rows}
+        companies = self.env["res.company"].browse(id_ for id_ in ids if id_).exists()
+        policies = {**dict.fromkeys(ids, NO_POLICY), **companies._sending_policies()}
+        return replace(directory, policies=policies), {rule.id: rule._facts() for rule in rules.exists()}
 
     @api.model
     def _prepare(self, rows, directory, rules):
         """Find the ways of claimed rows.
 
         :param list[Row] rows: the rows
-        :param Directory directory: providers and texts
+        :param Directory directory: providers, texts and policies
         :param dict rules: {rule id: Rule}
-        :return: one job per row, with its ways, or with a Refusal as its verdict
+        :return: one job per row, with its ways, or with a Refusal or Wait as its verdict
         :rtype: list[Job]
         """
         consents = self._consents({row.partner_id for row in rows if row.partner_id})
         blocked = self.env["sicantik.notification.blacklist"]._blocked(
             [row.phone for row in rows if row.phone]
         )
+        waits = self.env["sicantik.notification.quiet"]._waits(rows, rules, directory.policies)
         jobs, requests = [], []
         for row in rows:
             opted_in, window_open = consents.get(row.partner_id, (False, False))
             job = Job(row, window_open=window_open)
             jobs.append(job)
             job.verdict = self._refusal(row, rules.get(row.rule_id), blocked.get(row.phone), opted_in)
+            job.verdict = job.verdict or waits.get(row.id)
             if not job.verdict:
                 try:
                     requests.append(self._request(row, opted_in, window_open))
@@ -245,6 +249,7 @@ class SicantikNotificationDrain(models.AbstractModel):
                 job.verdict = plan
             elif plan:
                 job.routes = plan
+        self.env["sicantik.notification.cap"]._ask(jobs, rules, directory.policies)
         return jobs
 
     def _consents(self, partner_ids):
@@ -298,7 +303,7 @@ class SicantikNotificationDrain(models.AbstractModel):
                 go.append((job, place))
                 continue
             stay.append(job)
-            if isinstance(place, Wait):
+            if isinstance(place, Wait | Refusal):
                 job.verdict = place
             elif not job.attempts:
                 job.verdict = Refusal("no_provider", _("Its provider has just been switched off."))
@@ -321,6 +326,7 @@ class SicantikNotificationDrain(models.AbstractModel):
                 "provider_type": job.routes[0].account.provider_type,
                 # By then an answer has come or never will; twice the time, since requests wait for a thread.
                 "lease_until": now + timedelta(seconds=2 * longest_attempt(job.routes[0].account)),
+                "counted_on": job.counted_on,
             }
             for job in jobs
         ]
@@ -329,9 +335,11 @@ class SicantikNotificationDrain(models.AbstractModel):
             UPDATE sicantik_notification_queue AS q
                SET provider_id = mark.provider_id,
                    provider_type = mark.provider_type,
-                   lease_until = mark.lease_until
+                   lease_until = mark.lease_until,
+                   counted_on = COALESCE(mark.counted_on, q.counted_on)
               FROM jsonb_to_recordset(%s::jsonb) AS mark (
-                       id integer, provider_id integer, provider_type text, lease_until timestamp)
+                       id integer, provider_id integer, provider_type text, lease_until timestamp,
+                       counted_on date)
              WHERE q.id = mark.id AND q.state = 'processing' AND q.worker = %s
          RETURNING q.id
             """,

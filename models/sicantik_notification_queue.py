@@ -33,6 +33,8 @@ ERROR_CLASSES = [
     (errors.UNKNOWN, "Refused, Reason Unknown"),
     (errors.INTERRUPTED, "Interrupted: Outcome Unknown"),
     ("limited", "Waiting for Its Turn"),
+    ("quiet_hours", "Quiet Hours"),
+    ("capped", "Frequency Cap"),
     ("missing_parameter", "Parameter Missing"),
     ("no_template", "No Such Template"),
     ("no_provider", "No Eligible Provider"),
@@ -42,6 +44,8 @@ ERROR_CLASSES = [
     ("blacklisted", "Blacklisted"),
     ("cancelled", "Cancelled"),
 ]
+# Key of the context in which a person wants messages sent at once, also in quiet hours.
+AT_ONCE = "sicantik_at_once"
 # Columns that `_enqueue` fills, with their types in the database.
 COLUMNS = {
     "id": "integer",
@@ -179,6 +183,9 @@ class SicantikNotificationQueue(models.Model):
         readonly=True, copy=False, help="An answer has come by then, or never will."
     )
     interrupted_count = fields.Integer(readonly=True, copy=False, help="How many workers died with it.")
+    counted_on = fields.Date(
+        readonly=True, copy=False, help="The day on which it is one of its recipient's messages."
+    )
     log_ids = fields.One2many("sicantik.notification.log", "queue_id", readonly=True)
 
     _sql_constraints = [
@@ -187,7 +194,8 @@ class SicantikNotificationQueue(models.Model):
 
     def init(self):
         """The claim reads due rows in its own order, the rescue those under a claim; both are few among
-        many. Workers take their numbers from a sequence.
+        many. Rows that count for a frequency cap are looked for by number; without a cap there are none.
+        Workers take their numbers from a sequence.
         """
         self.env.cr.execute(
             """
@@ -195,6 +203,8 @@ class SicantikNotificationQueue(models.Model):
                 ON sicantik_notification_queue (priority DESC, scheduled_date, id) WHERE state = 'pending';
             CREATE INDEX IF NOT EXISTS sicantik_notification_queue_claimed
                 ON sicantik_notification_queue (worker) WHERE state = 'processing';
+            CREATE INDEX IF NOT EXISTS sicantik_notification_queue_counted
+                ON sicantik_notification_queue (phone, counted_on) WHERE counted_on IS NOT NULL;
             CREATE SEQUENCE IF NOT EXISTS sicantik_notification_worker MAXVALUE 2147483647 CYCLE;
             """
         )
@@ -548,7 +558,8 @@ class SicantikNotificationQueue(models.Model):
         check_access(self, "read")
 
     def action_process(self):
-        """Send now what is pending, whatever its schedule says; limits and the blacklist hold.
+        """Send now what is pending, whatever its schedule says, also in quiet hours; limits, the frequency
+        cap and the blacklist hold.
 
         Rows that this transaction has only just made are sent when it commits.
         """
@@ -557,7 +568,7 @@ class SicantikNotificationQueue(models.Model):
         if not rows:
             return self._tell_states()
         self.env.flush_all()
-        self.env["sicantik.notification.drain"].sudo()._process(rows.ids)
+        self.env["sicantik.notification.drain"].sudo().with_context(**{AT_ONCE: True})._process(rows.ids)
         self.invalidate_recordset()
         return True
 

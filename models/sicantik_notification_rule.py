@@ -5,7 +5,7 @@ from odoo import _, api, fields, models
 from odoo.exceptions import AccessError, ValidationError
 
 from ..compat import group_users, run_code
-from .road import Rule
+from .road import URGENT, Rule
 from .sicantik_notification_context import READ_OF_PARTNERS
 from .sicantik_notification_evaluation import PER_RECORD_NAMES, Failure
 from .sicantik_notification_queue import ONCE
@@ -28,7 +28,7 @@ class SicantikNotificationRule(models.Model):
 
     _name = "sicantik.notification.rule"
     _description = "Notification Rule"
-    _inherit = "sicantik.notification.evaluation"
+    _inherit = ["sicantik.notification.evaluation", "sicantik.notification.sending.hours"]
     _order = "sequence, id"
 
     name = fields.Char(string="Rule Name", required=True, translate=True)
@@ -105,6 +105,12 @@ class SicantikNotificationRule(models.Model):
     batch_size = fields.Integer(default=100)
     batch_interval = fields.Integer(string="Batch Interval (minutes)", default=5)
     urgent = fields.Boolean(help="Goes before other messages, and outside quiet hours.")
+    quiet_hours = fields.Selection(
+        [("company", "As the Company"), ("own", "Its Own"), ("none", "None")],
+        required=True,
+        default="company",
+        help="Messages that come due in quiet hours leave when these end.",
+    )
     repeat_policy = fields.Selection(
         [("always", "Always"), ("once", "Once per record"), ("cooldown", "Not again before")],
         required=True,
@@ -147,6 +153,9 @@ class SicantikNotificationRule(models.Model):
             "A rate limit of none sends nothing. Enter a number, or switch the limit off.",
         ),
     ]
+
+    def _has_sending_hours(self):
+        return self.quiet_hours == "own"
 
     # === COMPUTES ===#
 
@@ -337,7 +346,7 @@ class SicantikNotificationRule(models.Model):
             "rule_id": self.id,
             "message_type": "template",
             "template_key": template_key,
-            "priority": 9 if self.urgent else 5,
+            "priority": URGENT if self.urgent else 5,
             "state": "pending",
             "max_retries": self.max_retries,
         }
@@ -592,6 +601,9 @@ class SicantikNotificationRule(models.Model):
             respect_blacklist=self.respect_blacklist,
             limit=self.rate_limit_count if self.rate_limit_enabled else None,
             period=PERIODS[self.rate_limit_period],
+            urgent=self.urgent,
+            quiet_hours=self.quiet_hours,
+            window=self._sending_window(),
         )
 
     def _obeys(self, entry):
@@ -611,6 +623,7 @@ class SicantikNotificationRule(models.Model):
                 row["scheduled_date"] = now + timedelta(
                     minutes=position // self.batch_size * self.batch_interval
                 )
+        self.env["sicantik.notification.quiet"]._move(rows, self)
 
 
 def _text(value):

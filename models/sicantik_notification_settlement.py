@@ -18,7 +18,7 @@ BACKOFF_JITTER = 0.1
 # From so many attempts on, “slow down” is a failure like others: a provider could say it for ever.
 PATIENT_ATTEMPTS = 25
 # Refusals found before anything was sent that are decisions, not failures.
-HELD_BACK = ("blacklisted", "no_number", "no_opt_in", "no_recipient")
+HELD_BACK = ("blacklisted", "no_number", "no_opt_in", "no_recipient", "capped")
 # What the settle writes, with the types in the database.
 COLUMNS = {
     "state": "text",
@@ -89,7 +89,7 @@ class SicantikNotificationSettlement(models.AbstractModel):
             return {
                 "state": "pending",
                 "scheduled_date": job.verdict.until,
-                "error_class": "limited",
+                "error_class": job.verdict.error_class,
                 "error_message": job.verdict.reason,
             }
         route, attempt = job.attempts[-1]
@@ -157,6 +157,8 @@ class SicantikNotificationSettlement(models.AbstractModel):
         has decided about it meanwhile.
 
         :param int worker: whose claim it is
+        What certainly did not leave no longer counts for its recipient's day (`counted_on`).
+
         :param list[dict] settled: `id` and values of COLUMNS; `scheduled_date` moves the row,
             `interrupted_count` is written when it is given
         """
@@ -180,6 +182,8 @@ class SicantikNotificationSettlement(models.AbstractModel):
                    attempt_count = s.attempt_count,
                    interrupted_count = COALESCE(s.interrupted_count, q.interrupted_count),
                    processing_time_ms = s.processing_time_ms,
+                   counted_on = CASE WHEN s.state NOT IN ('failed', 'skipped')
+                                          OR s.error_class = 'interrupted' THEN q.counted_on END,
                    event_key = CASE WHEN s.state IN ('failed', 'skipped')
                                          AND s.error_class IS DISTINCT FROM 'interrupted'
                                          AND position(%(once)s in q.event_key) > 0

@@ -66,10 +66,13 @@ class Text:
 
 @dataclass(frozen=True)
 class Directory:
-    """What ways are made of: the senders in the order in which they are tried, and the texts by key."""
+    """What ways are made of: the senders in the order in which they are tried, and the texts by key; and the
+    policies of companies, which say whether a message may go them now.
+    """
 
     senders: tuple
     texts: dict
+    policies: dict = field(default_factory=dict)
 
     def find(self, key):
         """Tell whether a template exists under a key, with or without Meta's prefix."""

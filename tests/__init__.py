@@ -4,6 +4,7 @@ from . import test_concurrency
 from . import test_data
 from . import test_dispatcher
 from . import test_fences
+from . import test_frequency_cap
 from . import test_i18n
 from . import test_lanes
 from . import test_lean
@@ -11,8 +12,10 @@ from . import test_limits
 from . import test_models
 from . import test_plain_domain
 from . import test_queue
+from . import test_quiet_hours
 from . import test_rule
 from . import test_security
+from . import test_sending_window
 from . import test_tours
 from . import test_trigger
 from . import test_wires
