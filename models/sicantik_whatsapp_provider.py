@@ -175,6 +175,8 @@ class SicantikWhatsappProvider(models.Model):
             sender_id=provider.sender_id or "",
             account_id=provider.account_id or "",
             api_version=provider.api_version or "",
+            app_secret=provider.app_secret or "",
+            verify_token=provider.verify_token or "",
         )
 
     def _sender(self, paused_until=None, probe_date=None):
