@@ -26,7 +26,12 @@ _MAX_READ = 2000  # characters of them that are looked at
 _MIN_SECRET = 4  # characters; replacing shorter ones would only spoil the words around
 _TRIED_AGAIN = re.compile(r"; (?:the message|it) is tried again[^.;]*")
 _LONG_NUMBER = re.compile(r"\+?\d(?:[\s().-]*\d){8,}")  # nine digits: no code of a service is that long
-_FIELD_LABELS = {"api_token": "API token", "sender_id": "sender ID", "account_id": "account ID"}
+_FIELD_LABELS = {
+    "base_url": "base URL",
+    "api_token": "API token",
+    "sender_id": "sender ID",
+    "account_id": "account ID",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +66,9 @@ class Provider(ABC):
 
     Class attributes: ``type`` and ``label`` name the service; ``has_templates`` says that it stores reviewed
     templates, ``has_window`` that free text needs an open 24-hour window; ``signs_webhooks`` that it signs
-    what it sends to us; ``required`` lists the account fields that must be filled in; ``codes`` is the code
-    table, and ``late_codes`` what a message can fail of after it was accepted, where that differs.
+    what it sends to us; ``required`` lists the account fields that must be filled in, ``own_names`` says
+    what the service calls them; ``codes`` is the code table, and ``late_codes`` what a message can fail of
+    after it was accepted, where that differs.
     """
 
     type: ClassVar[str]
@@ -73,6 +79,7 @@ class Provider(ABC):
     has_window: ClassVar[bool] = False
     signs_webhooks: ClassVar[bool] = False
     required: ClassVar[tuple[str, ...]] = ("api_token",)
+    own_names: ClassVar[Mapping[str, str]] = {}
     codes: ClassVar[Mapping[str, Verdict]] = {}
     late_codes: ClassVar[Mapping[str, Verdict]] = {}
 
@@ -103,6 +110,8 @@ class Provider(ABC):
         _check(message)
         if problem := self._account_problem():
             return _refusal("not_configured", problem, Verdict(errors.BAD_CREDENTIALS, errors.ACCT))
+        if failure := self._foreseen(message):
+            return self._attempt(failure.code, failure.said, self.codes[failure.code], message)
         request = self._build_send(message)
         started = time.perf_counter()
         try:
@@ -194,6 +203,11 @@ class Provider(ABC):
         """Return how many seconds the service asks to wait, if it says. A service may know more headers."""
         return _seconds(answer.headers.get("Retry-After", ""))
 
+    def _foreseen(self, message: Message) -> Failure | None:
+        """Return what the service would refuse ``message`` with, by a code of the table, when that is certain
+        without asking it."""
+        return None
+
     # -- Shared ----------------------------------------------------------------------------------------------
 
     def _request(self, request: Request) -> Answer:
@@ -269,7 +283,7 @@ class Provider(ABC):
         failure = self._read_failure(answer.body, None)
         verdict = self._verdict(failure, answer)
         hint = verdict.hint
-        if verdict is errors.NO_CERTAINTY:
+        if verdict.error_class in errors.HOLD:  # its hint is about a message
             hint = "The answer could not be understood. Check the base URL, or try again later."
         code, said = (failure.code, failure.said) if failure else _unexplained(answer)
         return Report(False, f"{hint} ({self.label} {self._clean(f'{code}: {said}' if said else code)})")
@@ -278,13 +292,17 @@ class Provider(ABC):
         """Return a sentence when the account cannot work as it is filled in, else an empty text."""
         missing = [name for name in self.required if not getattr(self.account, name).strip()]
         if missing:
-            labels = ", ".join(_FIELD_LABELS.get(name, name) for name in missing)
+            labels = ", ".join(map(self._field_label, missing))
             return f"{self.label} is not completely configured: fill in {labels}."
         if not (self.token.isascii() and self.token.isprintable()):
             return f"The API token of {self.label} has characters that no token has. Copy it again."
         if not re.match(r"https?://[^/]", self.base_url):
             return f"The base URL of {self.label} must begin with https:// or http://."
         return ""
+
+    def _field_label(self, name: str) -> str:
+        own = self.own_names.get(name)
+        return f"{_FIELD_LABELS[name]} ({own})" if own else _FIELD_LABELS[name]
 
     def _clean(
         self, said: str, message: Message | None = None, patterns: Iterable[re.Pattern[str]] = ()

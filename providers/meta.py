@@ -243,6 +243,7 @@ class MetaProvider(MetaEvents):
     has_templates = True
     has_window = True
     required = ("api_token", "sender_id")
+    own_names: ClassVar[Mapping[str, str]] = {"api_token": "access token", "sender_id": "phone number ID"}
     codes: ClassVar[Mapping[str, Verdict]] = CODES
 
     # -- Sending ---------------------------------------------------------------------------------------------

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
-from urllib.parse import quote
 
 from . import hooks
-from .base import Failure, Provider, Request, as_dict, as_text
-from .errors import ACCOUNT_BLOCKED, MSG, SENDER, UNKNOWN, Verdict
+from .base import Failure, Provider, as_dict, as_text
+from .errors import MSG, STOPS_SENDER, UNKNOWN, Verdict
 from .events import (
     ACCEPTED,
     DELIVERED,
@@ -21,21 +20,15 @@ from .events import (
     SenderChange,
 )
 from .hooks import e164, event_key, moment, words
-from .transport import TransportError
+from .message import Account
 
-_LINK = "The session is not linked. Scan its QR code again in WAHA."
+DEFAULT_SESSION = "default"
+NOT_WORKING = "not working"  # the row of session states that are not known here
 
-# providers.md 5.4, 5.7: the acknowledgement of a failure, and the states in which a session cannot send.
+# providers.md 5.7; the states of a session are among the codes of sending.
 LATE_CODES: dict[str, Verdict] = {
     "ack -1": Verdict(
         UNKNOWN, MSG, "WhatsApp did not take the message from the session. Check the number and the session."
-    ),
-    "scan_qr_code": Verdict(ACCOUNT_BLOCKED, SENDER, _LINK),
-    "passkey_required": Verdict(ACCOUNT_BLOCKED, SENDER, _LINK),
-    "passkey_confirmation_required": Verdict(ACCOUNT_BLOCKED, SENDER, _LINK),
-    "stopped": Verdict(ACCOUNT_BLOCKED, SENDER, "The session is stopped. Start it in WAHA."),
-    "failed": Verdict(
-        ACCOUNT_BLOCKED, SENDER, "The session has failed. Restart it in WAHA, or link it again."
     ),
 }
 
@@ -49,19 +42,12 @@ class WahaEvents(Provider):
     signs_webhooks = True
     late_codes: ClassVar[Mapping[str, Verdict]] = LATE_CODES
 
+    def __init__(self, account: Account) -> None:
+        super().__init__(account)
+        self.session = self.sender_id or DEFAULT_SESSION
+
     def is_authentic(self, hook: Hook) -> bool:
         return hooks.is_hex_signature(hook.header("X-Webhook-Hmac"), self.app_secrets, hook.body, "sha512")
-
-    def number_of(self, sender: str) -> str:
-        if not sender.endswith("@lid"):
-            return ""
-        session, lid = (quote(part, safe="") for part in (self.sender_id or "default", sender))
-        request = Request("GET", f"/api/{session}/lids/{lid}", headers={"X-Api-Key": self.token})
-        try:
-            answer = self._request(request)
-        except TransportError:
-            return ""
-        return e164(as_dict(answer.body).get("pn")) if answer.status == 200 else ""
 
     def _read_events(self, hook: Hook) -> Iterator[Event]:
         envelope = hooks.json_object(hook)
@@ -69,7 +55,7 @@ class WahaEvents(Provider):
         if not kind:
             raise Malformed("the body has no event")
         session = words(envelope.get("session"))
-        if session and session != (self.sender_id or "default"):
+        if session and session != self.session:
             return  # one address may be set for several sessions
         payload = as_dict(envelope.get("payload"))
         if kind == "message.ack":
@@ -81,7 +67,7 @@ class WahaEvents(Provider):
 
     def _read_ack(self, envelope: dict, payload: dict) -> Iterator[Event]:
         whole = words(payload.get("id"))
-        message_id, state = _last_part(whole), _STATES.get(words(payload.get("ack")))
+        message_id, state = message_key(whole), _STATES.get(words(payload.get("ack")))
         ours = payload.get("fromMe") is True or (payload.get("fromMe") is None and whole.startswith("true_"))
         if not (message_id and state and ours) or _is_group(payload):
             return
@@ -98,7 +84,7 @@ class WahaEvents(Provider):
         )
 
     def _read_message(self, envelope: dict, payload: dict) -> Iterator[Event]:
-        given, message_id = words(payload.get("from")), _last_part(words(payload.get("id")))
+        given, message_id = words(payload.get("from")), message_key(words(payload.get("id")))
         if payload.get("fromMe") is True or not given or _is_group(payload):
             return
         data = as_dict(payload.get("_data"))
@@ -124,14 +110,20 @@ class WahaEvents(Provider):
         key = event_key("sender", words(envelope.get("id")) or f"{status}:{time}")
         if status == "working":
             yield SenderChange(key, True)
-        elif status in self.late_codes:  # one that starts is neither: it tells again in a moment
-            problem = self._late(Failure(status))
-            yield SenderChange(key, False, problem["error_class"], problem["error_message"])
+        elif status:
+            problem = self._late(Failure(status, keys=(status, NOT_WORKING)))
+            if problem["error_class"] in STOPS_SENDER:  # one that is starting tells again in a moment
+                yield SenderChange(key, False, problem["error_class"], problem["error_message"])
 
 
-def _last_part(message_id: str) -> str:
-    """Return what identifies a message: the chat before it may be written in several ways (5.3)."""
-    return message_id.rpartition("_")[2]
+def message_key(serialized: str) -> str:
+    """Return the part of a message's id that stays the same: ``true_<chat>_<ID>`` → ``<ID>``.
+
+    The chat may be a hidden number in one place and the phone number in another (providers.md 5.3), and in a
+    group the author follows the id. Some engines give the id alone.
+    """
+    parts = serialized.split("_")
+    return parts[2] if len(parts) > 2 and "@" in parts[1] else serialized
 
 
 def _is_group(payload: dict) -> bool:

@@ -15,4 +15,5 @@ from . import test_rule
 from . import test_security
 from . import test_tours
 from . import test_trigger
+from . import test_wires
 from . import test_wizard
