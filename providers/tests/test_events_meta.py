@@ -246,6 +246,7 @@ class TestInbound(MetaCase):
         self.assertEqual(self.events(said(group_id="g1", type="text", text={"body": "STOP"})), [])
         self.assertEqual(self.events(said(**{"from": "6221500000"}, type="text", text={"body": "x"})), [])
         self.assertEqual(self.events(said(id="")), [])
+        self.assertEqual(self.events(said(type="system", system={"body": "A changed to B"})), [])
         self.assertEqual(
             self.events(change("smb_message_echoes", {"message_echoes": [{"id": "wamid.1"}]})), []
         )
