@@ -179,6 +179,8 @@ class SicantikWhatsappProvider(models.Model):
             api_version=provider.api_version or "",
             # A service refuses a message with an address that it cannot call.
             callback_url=webhook_url if webhook_url.startswith("https://") else "",
+            app_secret=provider.app_secret or "",
+            verify_token=provider.verify_token or "",
         )
 
     def _sender(self, paused_until=None, probe_date=None):
