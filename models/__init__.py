@@ -14,6 +14,7 @@ from . import sicantik_notification_queue
 from . import sicantik_notification_usage
 from . import sicantik_notification_allowance
 from . import sicantik_notification_settlement
+from . import sicantik_notification_mail
 from . import sicantik_notification_worker
 from . import sicantik_notification_drain
 from . import sicantik_notification_lane
@@ -27,4 +28,7 @@ from . import sicantik_whatsapp_circuit
 from . import sicantik_whatsapp_template_master
 from . import sicantik_whatsapp_dispatcher
 from . import sicantik_auto_message
+from . import mail_mail
+from . import mail_template
+from . import mail_thread
 from . import res_config_settings

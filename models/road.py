@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 from ..providers import Account
 
+# The channel of a queue row that is not WhatsApp.
+EMAIL = "email"
+
 
 class Row(NamedTuple):
     """A claimed queue row. The names are columns; the claim returns them in this order."""
@@ -25,11 +28,17 @@ class Row(NamedTuple):
     max_retries: int
     attempt_count: int
     error_class: str | None
+    channel: str = "whatsapp"
+    email: str | None = None
+    res_model: str | None = None
+    res_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What the drain has to know of a rule. `limit` is how many messages in `period` seconds, None: any."""
+    """What the drain has to know of a rule. `limit` is how many messages in `period` seconds, None: any;
+    `mail_template_id` is what e-mails are written from.
+    """
 
     id: int
     name: str
@@ -38,6 +47,7 @@ class Rule:
     respect_blacklist: bool
     limit: int | None
     period: int
+    mail_template_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +100,26 @@ class Wait:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """An e-mail that this transaction has put into Odoo's own mail queue, with its Message-Id."""
+
+    message_id: str
+
+
 @dataclass(slots=True)
 class Job:
     """One message under way: its row, the ways that are left, and what was tried.
 
-    `verdict` is a Refusal or a Wait when it is given up for now without an answer that decides.
+    `verdict` is a Refusal or a Wait when it is given up for now without an answer that decides, and a Handed
+    when it is an e-mail that needs no answer.
     `window_open` says that Meta counts it as an answer; `rule_counted` that the rule's limit has counted it.
     """
 
     row: Row
     routes: list = field(default_factory=list)
     attempts: list = field(default_factory=list)
-    verdict: Refusal | Wait | None = None
+    verdict: Refusal | Wait | Handed | None = None
     window_open: bool = False
     rule_counted: bool = False
 

@@ -199,10 +199,11 @@ class Run:
         jobs = [
             replace(job, routes=list(job.routes), attempts=list(job.attempts)) for job in onward
         ] + drain._prepare(rows, self.directory, self.rules)
+        refused = [job for job in jobs if isinstance(job.verdict, Refusal)]
         go, stay = drain._admit(
             self.worker.number, [job for job in jobs if not job.verdict], senders, self.rules
         )
-        stay += [job for job in jobs if isinstance(job.verdict, Refusal)]
+        stay += refused
         totals = settlement._settle(self.worker.number, ended + stay, senders, self.rules)
         return go, totals
 

@@ -3,9 +3,11 @@ from collections.abc import Collection
 
 from odoo import _, api, fields, models
 from odoo.exceptions import UserError, ValidationError
+from odoo.tools import email_normalize
 
 from ..compat import check_access
 from ..providers import errors
+from .road import EMAIL
 from .unchecked import UncheckedMany2one
 
 PERMIT, DOCUMENT = "sicantik.permit", "sicantik.document"
@@ -21,6 +23,10 @@ PROVIDER_TYPES = [
     ("twilio", "Twilio"),
     ("waha", "WAHA"),
 ]
+WHATSAPP = "whatsapp"
+CHANNELS = [(WHATSAPP, "WhatsApp"), (EMAIL, "E-mail")]
+# Which field says where a message of a channel goes.
+ADDRESS = {WHATSAPP: "phone", EMAIL: "email"}
 # Why a message did not go out: what the wire says (providers/errors.py), and what is found before the wire.
 ERROR_CLASSES = [
     (errors.RETRY_LATER, "Passing Fault"),
@@ -37,6 +43,8 @@ ERROR_CLASSES = [
     ("no_template", "No Such Template"),
     ("no_provider", "No Eligible Provider"),
     ("no_number", "No Usable Number"),
+    ("no_email", "No E-mail Address"),
+    ("no_record", "Record Deleted"),
     ("no_recipient", "Nobody to Write To"),
     ("no_opt_in", "Not Opted In"),
     ("blacklisted", "Blacklisted"),
@@ -49,7 +57,9 @@ COLUMNS = {
     "campaign_id": "integer",
     "auto_message_id": "integer",
     "partner_id": "integer",
+    "channel": "text",
     "phone": "text",
+    "email": "text",
     "res_model": "text",
     "res_id": "integer",
     "message_type": "text",
@@ -85,7 +95,7 @@ class SicantikNotificationQueue(models.Model):
     _name = "sicantik.notification.queue"
     _description = "Notification Queue"
     _order = "id desc"
-    _rec_names_search = ["phone", "template_key"]
+    _rec_names_search = ["phone", "email", "template_key"]
     _log_access = False
 
     name = fields.Char(compute="_compute_name")
@@ -101,7 +111,9 @@ class SicantikNotificationQueue(models.Model):
     partner_id = fields.Many2one(
         "res.partner", string="Recipient", ondelete="set null", index="btree_not_null"
     )
+    channel = fields.Selection(CHANNELS, required=True, default=WHATSAPP, readonly=True)
     phone = fields.Char(help="The recipient's number at the time of queueing, as E.164.")
+    email = fields.Char(string="E-mail Address", help="The recipient's address at the time of queueing.")
     is_blacklisted = fields.Boolean(readonly=True)
 
     # About what
@@ -196,16 +208,19 @@ class SicantikNotificationQueue(models.Model):
             CREATE INDEX IF NOT EXISTS sicantik_notification_queue_claimed
                 ON sicantik_notification_queue (worker) WHERE state = 'processing';
             CREATE SEQUENCE IF NOT EXISTS sicantik_notification_worker MAXVALUE 2147483647 CYCLE;
+            ALTER TABLE sicantik_notification_queue ALTER COLUMN channel SET DEFAULT 'whatsapp';
             """
         )
 
     # === COMPUTES AND CONSTRAINTS ===#
 
-    @api.depends("template_key", "message_type", "partner_id", "phone")
+    @api.depends("template_key", "message_type", "partner_id", "phone", "channel", "email")
     def _compute_name(self):
         for row in self:
             what = row.template_key if row.message_type == "template" else _("Text")
-            who = row.partner_id.display_name or row.phone or _("nobody")
+            if row.channel == EMAIL:
+                what = _("E-mail")
+            who = row.partner_id.display_name or row.phone or row.email or _("nobody")
             row.name = f"{what or '–'} → {who}"
 
     @api.depends("name")
@@ -333,6 +348,7 @@ class SicantikNotificationQueue(models.Model):
         """Queue messages by hand. Programs with many of them use `_enqueue`."""
         vals_list = [self._prepare_manual(vals) for vals in vals_list]
         rows = super().create(vals_list)
+        rows._check_may_read_subjects()
         now = fields.Datetime.now()
         if any(row.state == "pending" and row.scheduled_date <= now for row in rows):
             self._wake_cron()
@@ -345,7 +361,24 @@ class SicantikNotificationQueue(models.Model):
             vals = {**vals, "phone": self._checked_phone(vals["phone"])}
         elif vals.get("partner_id"):
             vals = {**vals, "phone": self.env["res.partner"].browse(vals["partner_id"]).whatsapp_e164}
-        return super().write(vals)
+        if vals.get("email"):
+            vals = {**vals, "email": self._checked_email(vals["email"])}
+        elif vals.get("partner_id"):
+            vals = {**vals, "email": self.env["res.partner"].browse(vals["partner_id"]).email_normalized}
+        result = super().write(vals)
+        self._check_may_read_subjects()
+        return result
+
+    def _check_may_read_subjects(self):
+        """Refuse who queues an e-mail about what they may not read: it is written from its record.
+
+        :raise AccessError: the user may not read one of the records
+        """
+        if self.env.su:
+            return
+        for row in self.filtered(lambda row: row.channel == EMAIL and row.res_id):
+            if row.res_model in self.env:
+                check_access(self.env[row.res_model].browse(row.res_id), "read")
 
     @api.model
     def _check_there(self, vals):
@@ -372,6 +405,17 @@ class SicantikNotificationQueue(models.Model):
         return phone
 
     @api.model
+    def _checked_email(self, address):
+        """Give an e-mail address in its normal form.
+
+        :raise ValidationError: it is no e-mail address
+        """
+        email = email_normalize(address)
+        if not email:
+            raise ValidationError(_("“%s” is not an e-mail address. Write it as name@example.com.", address))
+        return email
+
+    @api.model
     def _with_json(self, vals):
         """Take `context_values` as a dict too."""
         if isinstance(vals.get("context_values"), dict):
@@ -394,6 +438,10 @@ class SicantikNotificationQueue(models.Model):
             vals["phone"] = self._checked_phone(vals["phone"])
         elif partner:
             vals["phone"] = partner.whatsapp_e164
+        if vals.get("email"):
+            vals["email"] = self._checked_email(vals["email"])
+        elif partner and vals.get("channel") == EMAIL:
+            vals["email"] = partner.email_normalized
         vals.setdefault("company_id", (partner.company_id or self.env.company).id)
         return vals
 
@@ -427,6 +475,8 @@ class SicantikNotificationQueue(models.Model):
         rows = self._without_told(rows)
         if not rows:
             return {}
+        for row in rows:
+            row.setdefault("channel", WHATSAPP)
         # Ids beforehand: which row got which one cannot be told from what an INSERT returns.
         self.env.cr.execute(
             "SELECT nextval('sicantik_notification_queue_id_seq') FROM generate_series(1, %s)", [len(rows)]
@@ -507,8 +557,8 @@ class SicantikNotificationQueue(models.Model):
     @api.model
     def _prepare_skip_log(self, row):
         names = (
-            "rule_id campaign_id partner_id phone res_model res_id template_key context_values error_message "
-            "error_class company_id"
+            "rule_id campaign_id partner_id channel phone email res_model res_id template_key context_values "
+            "error_message error_class company_id"
         ).split()
         return {"queue_id": row["id"], "state": "skipped", **{name: row.get(name) for name in names}}
 
@@ -582,7 +632,9 @@ class SicantikNotificationQueue(models.Model):
         if not rows:
             raise UserError(_("Only failed and skipped messages can be tried again."))
         for row in rows:
-            if not row.phone and row.partner_id.whatsapp_e164:
+            if row.channel == EMAIL and not row.email and row.partner_id.email_normalized:
+                row.email = row.partner_id.email_normalized
+            elif row.channel == WHATSAPP and not row.phone and row.partner_id.whatsapp_e164:
                 row.phone = row.partner_id.whatsapp_e164
         rows._take_keys_again()
         rows.write(
@@ -638,7 +690,9 @@ class SicantikNotificationQueue(models.Model):
             **{
                 name: self[name]
                 for name in (
+                    "channel",
                     "phone",
+                    "email",
                     "res_model",
                     "res_id",
                     "template_key",

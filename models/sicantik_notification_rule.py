@@ -5,10 +5,10 @@ from odoo import _, api, fields, models
 from odoo.exceptions import AccessError, ValidationError
 
 from ..compat import group_users, run_code
-from .road import Rule
+from .road import EMAIL, Rule
 from .sicantik_notification_context import READ_OF_PARTNERS
 from .sicantik_notification_evaluation import PER_RECORD_NAMES, Failure
-from .sicantik_notification_queue import ONCE
+from .sicantik_notification_queue import ADDRESS, ONCE, WHATSAPP
 from .sicantik_whatsapp_template_master import META_PREFIX
 
 GROUP = "sicantik_notification_automation.%s"
@@ -66,8 +66,14 @@ class SicantikNotificationRule(models.Model):
         [("whatsapp", "WhatsApp"), ("email", "E-mail"), ("both", "WhatsApp and E-mail")],
         required=True,
         default="whatsapp",
+        help="With both, everybody gets the e-mail, and those who agreed to it the WhatsApp message too.",
     )
-    mail_template_id = fields.Many2one("mail.template", string="E-mail Template")
+    mail_template_id = fields.Many2one(
+        "mail.template",
+        string="E-mail Template",
+        domain="[('model', '=', model_name)]",
+        help="Its text, sender, attachments and layout are used. Who hears it is the rule's own business.",
+    )
 
     # Who hears it
     recipient_type = fields.Selection(
@@ -201,12 +207,17 @@ class SicantikNotificationRule(models.Model):
                     )
                 )
 
-    @api.constrains("channel")
-    def _check_channel(self):
-        if any(rule.channel != "whatsapp" for rule in self):
-            raise ValidationError(
-                _("This version sends WhatsApp messages only. Choose the channel WhatsApp.")
-            )
+    @api.constrains("channel", "mail_template_id", "trigger_id")
+    def _check_mail_template(self):
+        for rule in self:
+            if rule.channel != WHATSAPP and rule.mail_template_id.sudo().model != rule.model_name:
+                raise ValidationError(
+                    _(
+                        "A rule that sends e-mail needs an e-mail template for “%s”, the model of its "
+                        "trigger. Choose one, or the channel WhatsApp.",
+                        rule.trigger_id.model_id.name,
+                    )
+                )
 
     @api.model_create_multi
     def create(self, vals_list):
@@ -331,7 +342,8 @@ class SicantikNotificationRule(models.Model):
         template_key = template_key or self.template_key
         self.env["sicantik.notification.context"]._fetch(records)
         recipients = self._recipients(records, events)
-        self.env["res.partner"].sudo().union(*recipients.values()).fetch(READ_OF_PARTNERS)
+        addresses = ["email_normalized"] if self.channel != WHATSAPP else []
+        self.env["res.partner"].sudo().union(*recipients.values()).fetch([*READ_OF_PARTNERS, *addresses])
         context_of = self._context_builder(records, template_key)
         base = {
             "rule_id": self.id,
@@ -355,6 +367,25 @@ class SicantikNotificationRule(models.Model):
 
     def _prepare_record_rows(self, record, recipients, event, base, context_of):
         base = {**base, **self._links_of(record)}
+        if not recipients:
+            return [
+                {
+                    **base,
+                    "channel": EMAIL if self.channel == EMAIL else WHATSAPP,
+                    "context_values": "{}",
+                    "state": "skipped",
+                    "error_class": "no_recipient",
+                    "error_message": _("Nobody to write to: %s", self._describe_recipients()),
+                }
+            ]
+        rows = []
+        if self.channel != EMAIL:
+            rows += self._prepare_whatsapp_rows(record, recipients, event, base, context_of)
+        if self.channel != WHATSAPP:
+            rows += self._prepare_email_rows(recipients, base)
+        return rows
+
+    def _prepare_whatsapp_rows(self, record, recipients, event, base, context_of):
         rows = {}
         for partner in recipients:
             number = partner.whatsapp_e164
@@ -366,6 +397,7 @@ class SicantikNotificationRule(models.Model):
             context = context_of(record, partner, event)
             rows[who] = {
                 **base,
+                "channel": WHATSAPP,
                 "partner_id": partner.id,
                 "phone": number or None,
                 "context_values": to_json(context),
@@ -378,14 +410,32 @@ class SicantikNotificationRule(models.Model):
                         "%s has no usable WhatsApp number. Enter one in the contact.", partner.display_name
                     ),
                 )
-        if not rows:
-            rows["nobody"] = {
+        return rows.values()
+
+    def _prepare_email_rows(self, recipients, base):
+        """Give the rows of the e-mails about one record; an address that two share is told once."""
+        rows = {}
+        for partner in recipients:
+            email = partner.email_normalized
+            who = email or f"partner{partner.id}"
+            if who in rows:
+                continue
+            rows[who] = {
                 **base,
+                "channel": EMAIL,
+                "partner_id": partner.id,
+                "email": email or None,
+                "template_key": None,
                 "context_values": "{}",
-                "state": "skipped",
-                "error_class": "no_recipient",
-                "error_message": _("Nobody to write to: %s", self._describe_recipients()),
             }
+            if not email:
+                rows[who].update(
+                    state="skipped",
+                    error_class="no_email",
+                    error_message=_(
+                        "%s has no e-mail address. Enter one in the contact.", partner.display_name
+                    ),
+                )
         return rows.values()
 
     def _set_event_keys(self, rows, events):
@@ -407,8 +457,10 @@ class SicantikNotificationRule(models.Model):
                 row["event_key"] = None
                 continue
             else:
-                who = row.get("phone") or row.get("partner_id") or "nobody"
+                who = row.get(ADDRESS[row["channel"]]) or row.get("partner_id") or "nobody"
             key = (self.id, row["template_key"] or "", f"{row['res_model']},{row['res_id']}", who, what)
+            if row["channel"] == EMAIL:
+                key = (EMAIL, *key)
             row["event_key"] = ":".join(map(str, key))
 
     def _describe_recipients(self):
@@ -536,7 +588,7 @@ class SicantikNotificationRule(models.Model):
             return rows
         since = fields.Datetime.now() - timedelta(hours=self.cooldown_hours)
         told = {
-            (row.res_id, row.phone)
+            (row.res_id, row.channel, row[ADDRESS[row.channel]])
             for row in self.env["sicantik.notification.queue"].search_fetch(
                 [
                     ("rule_id", "=", self.id),
@@ -545,20 +597,25 @@ class SicantikNotificationRule(models.Model):
                     ("state", "in", TOLD_STATES),
                     ("create_date", ">", since),
                 ],
-                ["res_id", "phone"],
+                ["res_id", "channel", "phone", "email"],
             )
         }
-        return [row for row in rows if (row["res_id"], row.get("phone")) not in told]
+        return [
+            row
+            for row in rows
+            if (row["res_id"], row["channel"], row.get(ADDRESS[row["channel"]])) not in told
+        ]
 
     def _hold_back(self, rows):
         """Turn rows that must not go out into skipped ones, each with its reason."""
-        pending = [row for row in rows if row["state"] == "pending"]
+        self.env["sicantik.notification.mail"]._hold_back(rows)
+        pending = [row for row in rows if row["state"] == "pending" and row["channel"] == WHATSAPP]
         blocked = (
             self.env["sicantik.notification.blacklist"].sudo()._blocked([row["phone"] for row in pending])
         )
         partners = self.env["res.partner"].sudo().browse([row["partner_id"] for row in pending])
         opted_in = (
-            {partner.id for partner in partners if partner.whatsapp_opt_in} if self.require_opt_in else ()
+            {partner.id for partner in partners if partner.whatsapp_opt_in} if self._asks_opt_in() else ()
         )
         for row in pending:
             if row["phone"] in blocked and self._obeys(blocked[row["phone"]]):
@@ -569,7 +626,7 @@ class SicantikNotificationRule(models.Model):
                     error_class="blacklisted",
                     error_message=_("The number is on the blacklist: %s", reason or source),
                 )
-            elif self.require_opt_in and row["partner_id"] not in opted_in:
+            elif self._asks_opt_in() and row["partner_id"] not in opted_in:
                 row.update(
                     state="skipped",
                     error_class="no_opt_in",
@@ -577,6 +634,10 @@ class SicantikNotificationRule(models.Model):
                         "The recipient has not agreed to WhatsApp messages, which this rule asks for."
                     ),
                 )
+
+    def _asks_opt_in(self):
+        """Whether WhatsApp goes to the opted-in only: always where everybody gets an e-mail anyway."""
+        return self.require_opt_in or self.channel == "both"
 
     def _facts(self):
         """Give what the drain has to know.
@@ -588,10 +649,11 @@ class SicantikNotificationRule(models.Model):
             id=self.id,
             name=self.name,
             retry_delay=self.retry_delay,
-            require_opt_in=self.require_opt_in,
+            require_opt_in=self._asks_opt_in(),
             respect_blacklist=self.respect_blacklist,
             limit=self.rate_limit_count if self.rate_limit_enabled else None,
             period=PERIODS[self.rate_limit_period],
+            mail_template_id=self.mail_template_id.id or None,
         )
 
     def _obeys(self, entry):

@@ -3,6 +3,7 @@ from . import test_cleanup
 from . import test_concurrency
 from . import test_data
 from . import test_dispatcher
+from . import test_email
 from . import test_fences
 from . import test_i18n
 from . import test_lanes
