@@ -13,6 +13,7 @@ from . import test_models
 from . import test_plain_domain
 from . import test_queue
 from . import test_rule
+from . import test_scenarios
 from . import test_security
 from . import test_tours
 from . import test_trigger
