@@ -1,11 +1,12 @@
 from collections import defaultdict
 
-from odoo import _, api, models
+from odoo import _, api, fields, models
 from odoo.tools import formataddr, is_html_empty
 
 from ..providers import errors
 from .mail_template import TZ_KEY
 from .road import EMAIL, Handed, Job, Refusal
+from .transaction import committed
 
 MAIL_CRON = "mail.ir_cron_mail_scheduler_action"
 # What is rendered of a mail template. To whom it goes is not: the rule says that, one mail for each.
@@ -251,26 +252,38 @@ class SicantikNotificationMail(models.AbstractModel):
     def _note_outcome(self, message_ids, problem=None):
         """Write into the log what the mail server said of mails.
 
-        A mail that has failed and is sent again by hand is `accepted` again.
+        A mail that has failed and is sent again by hand is `accepted` again. It is written after the commit,
+        in a transaction of its own: a collision in the one that has just sent a mail would send it again.
 
         :param list message_ids: Message-Ids of mails, of ours and of others
         :param str problem: why they did not arrive; None when they left
         """
+        state = "failed" if problem else "accepted"
+        logs = self.env["sicantik.notification.log"].sudo()
+        logs = logs.search(
+            [
+                ("external_message_id", "in", list(message_ids)),
+                ("channel", "=", EMAIL),
+                ("state", "=", "sent"),
+                ("delivery_state", "!=", state),
+            ]
+        )
+        if logs:
+            ids, now = logs.ids, fields.Datetime.now()
+            self.env.cr.postcommit.add(
+                lambda: committed(
+                    self.env, lambda env: env[self._name]._write_outcome(ids, state, problem, now)
+                )
+            )
+
+    @api.model
+    def _write_outcome(self, log_ids, state, problem, now):
         self.env.cr.execute(
             """
             UPDATE sicantik_notification_log
-               SET delivery_state = %(state)s,
-                   delivery_failed_date = CASE WHEN %(state)s = 'failed' THEN now() at time zone 'UTC' END,
-                   error_message = %(problem)s
-             WHERE external_message_id = ANY(%(ids)s) AND channel = %(channel)s AND state = 'sent'
-               AND (delivery_state IS DISTINCT FROM %(state)s OR error_message IS DISTINCT FROM %(problem)s)
+               SET delivery_state = %s, delivery_failed_date = %s, error_message = %s
+             WHERE id = ANY(%s)
             """,
-            {
-                "state": "failed" if problem else "accepted",
-                "problem": problem,
-                "ids": list(message_ids),
-                "channel": EMAIL,
-            },
+            [state, now if problem else None, problem, log_ids],
         )
-        if self.env.cr.rowcount:
-            self.env["sicantik.notification.log"].invalidate_model()
+        self.env["sicantik.notification.log"].invalidate_model()

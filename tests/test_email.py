@@ -399,6 +399,7 @@ class TestEmail(EmailCase):
         known = inspect.signature(mail._postprocess_sent_message).parameters
         more = {"success_emails": []} if "success_emails" in known else {}
         mail._postprocess_sent_message(success_pids=[], **more, **kwargs)
+        self.commit()
 
     def test_mail_server_refuses(self):
         permit = self._permit()
@@ -442,6 +443,7 @@ class TestEmail(EmailCase):
             **{"email_from": "MAILER-DAEMON@example.com", "to": "bounce@example.com", "message_id": "<1@x>"},
         }
         self.env["mail.thread"]._routing_handle_bounce(None, bounce)
+        self.commit()
         self.assertEqual(row.log_ids.delivery_state, "failed")
         self.assertEqual(whatsapp.log_ids.delivery_state, "accepted", "another message")
 
