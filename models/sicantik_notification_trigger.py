@@ -541,9 +541,9 @@ class SicantikNotificationTrigger(models.Model):
         for rule in rules:
             if rule_ids is not None and rule.id not in rule_ids:
                 continue
-            matched, queued, error = rule._apply(records, events)
+            matched, queued, error, held_back = rule._apply(records, events)
             if matched or error:
-                rows.append(journal._row(self, matched, rule, error))
+                rows.append(journal._row(self, matched, rule, error, held_back))
             for record_id, ids in queued.items():
                 made.setdefault(record_id, []).extend(ids)
         queue_ids = [id_ for ids in made.values() for id_ in ids]
