@@ -30,6 +30,10 @@ LONGEST_KEEP = 36_500
 HELPERS = {
     "sicantik.notification.usage": "t.bucket < %(before)s",
     "sicantik.whatsapp.pair": "t.last_date < %(before)s",
+    # A date that comes back may not fire again as long as it could be caught up for (30 days at most).
+    "sicantik.notification.moment": (
+        "t.date_value + t.offset_minutes * interval '1 minute' < %(before)s - interval '40 days'"
+    ),
     "sicantik.notification.allowance": "starts_with(t.subject, 'line:') AND t.next_slot < %(before)s",
 }
 HELPERS_KEEP = timedelta(days=2)

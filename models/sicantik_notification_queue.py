@@ -679,11 +679,13 @@ class SicantikNotificationQueue(models.Model):
 
     @api.model
     def cron_process_queue(self):
-        """Scheduled action: send what is due, within a budget of time, or have lanes of jobs do it.
+        """Scheduled action: fire the triggers whose time has come, then send what is due, within a budget of
+        time, or have lanes of jobs do it.
 
         :return: {"processed", "sent", "failed", "skipped"}: how many rows
         :rtype: dict
         :raise AccessError: the caller is not a notification manager
         """
         self.env["sicantik.notification.access"]._check_manager()
+        self.env["sicantik.notification.clock"].sudo()._run()
         return self.env["sicantik.notification.lane"].sudo()._drain_or_start()

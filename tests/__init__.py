@@ -1,5 +1,7 @@
 from . import test_capture
 from . import test_cleanup
+from . import test_clock
+from . import test_company_time
 from . import test_concurrency
 from . import test_data
 from . import test_dispatcher
