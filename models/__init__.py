@@ -7,6 +7,9 @@ from . import res_partner
 from . import sicantik_notification_evaluation
 from . import sicantik_notification_context
 from . import sicantik_notification_trigger
+from . import sicantik_notification_timetable
+from . import sicantik_notification_moment
+from . import sicantik_notification_clock
 from . import sicantik_notification_rule
 from . import sicantik_notification_execution
 from . import sicantik_notification_campaign

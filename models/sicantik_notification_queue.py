@@ -66,6 +66,7 @@ COLUMNS = {
     "template_key": "text",
     "body": "text",
     "event_key": "text",
+    "cooldown_key": "text",
     "context_values": "text",
     "scheduled_date": "timestamp",
     "priority": "integer",
@@ -137,6 +138,8 @@ class SicantikNotificationQueue(models.Model):
         copy=False, readonly=True, help="The same event never queues the same message twice."
     )
 
+    cooldown_key = fields.Char(copy=False, readonly=True, help="The message that this one comes after.")
+
     # What
     message_type = fields.Selection(
         [("template", "Template"), ("text", "Text")], required=True, default="template"
@@ -199,7 +202,7 @@ class SicantikNotificationQueue(models.Model):
 
     def init(self):
         """The claim reads due rows in its own order, the rescue those under a claim; both are few among
-        many. Workers take their numbers from a sequence.
+        many, and so are rows of rules with a cooldown. Workers take their numbers from a sequence.
         """
         self.env.cr.execute(
             """
@@ -207,6 +210,8 @@ class SicantikNotificationQueue(models.Model):
                 ON sicantik_notification_queue (priority DESC, scheduled_date, id) WHERE state = 'pending';
             CREATE INDEX IF NOT EXISTS sicantik_notification_queue_claimed
                 ON sicantik_notification_queue (worker) WHERE state = 'processing';
+            CREATE UNIQUE INDEX IF NOT EXISTS sicantik_notification_queue_cooldown
+                ON sicantik_notification_queue (cooldown_key) WHERE cooldown_key IS NOT NULL;
             CREATE SEQUENCE IF NOT EXISTS sicantik_notification_worker MAXVALUE 2147483647 CYCLE;
             ALTER TABLE sicantik_notification_queue ALTER COLUMN channel SET DEFAULT 'whatsapp';
             """
@@ -459,7 +464,7 @@ class SicantikNotificationQueue(models.Model):
 
     @api.model
     def _enqueue(self, rows):
-        """Insert queue rows in one statement; a row whose event key is there already is left out.
+        """Insert queue rows in one statement; a row whose event or cooldown key is there already is left out.
 
         Skipped rows get their log row here. Rows that are due now wake the scheduled action when the
         transaction commits.
@@ -499,7 +504,7 @@ class SicantikNotificationQueue(models.Model):
             SELECT {", ".join([*own, *(f"%({name})s::{COLUMNS[name]}" for name in same)])}, 0, 0,
                    now() at time zone 'UTC', now() at time zone 'UTC'
               FROM jsonb_to_recordset(%(rows)s::jsonb) AS given ({types})
-            ON CONFLICT (event_key) DO NOTHING
+            ON CONFLICT DO NOTHING
             RETURNING id
             """,
             {**same, "rows": data},
@@ -524,16 +529,37 @@ class SicantikNotificationQueue(models.Model):
         """Leave out what a rule with the policy `once` has told already, also when its queue row is
         deleted.
         """
+        told = self._told_by_log(rows)
+        return [row for row in rows if row.get("event_key") not in told] if told else rows
+
+    @api.model
+    def _told_by_log(self, rows):
+        """Give the event keys of those rows of rules with the policy `once` that the log knows as told; what
+        may have left counts as told.
+
+        :rtype: set
+        """
         keys = [row["event_key"] for row in rows if ONCE in (row.get("event_key") or "")]
         if not keys:
-            return rows
-        told = (
+            return set()
+        told = ["|", ("state", "=", "sent"), ("error_class", "=", errors.INTERRUPTED)]
+        groups = (
             self.env["sicantik.notification.log"]
             .sudo()
-            ._read_group([("event_key", "in", keys), ("state", "=", "sent")], ["event_key"])
+            ._read_group([("event_key", "in", keys), *told], ["event_key"])
         )
-        told = {key for (key,) in told}
-        return [row for row in rows if row.get("event_key") not in told]
+        return {key for (key,) in groups}
+
+    @api.model
+    def _told(self, rows):
+        """Give the event keys of those rows that a rule with the policy `once` has told, or is about to.
+
+        :param list[dict] rows: from a rule's `_prepare_rows`
+        :rtype: set
+        """
+        keys = [row["event_key"] for row in rows if ONCE in (row.get("event_key") or "")]
+        queued = self.search_fetch([("event_key", "in", keys)], ["event_key"]) if keys else self
+        return self._told_by_log(rows) | set(queued.mapped("event_key"))
 
     @api.model
     def _forget_counters(self):
@@ -707,11 +733,13 @@ class SicantikNotificationQueue(models.Model):
 
     @api.model
     def cron_process_queue(self):
-        """Scheduled action: send what is due, within a budget of time, or have lanes of jobs do it.
+        """Scheduled action: fire the triggers whose time has come, then send what is due, within a budget of
+        time, or have lanes of jobs do it.
 
         :return: {"processed", "sent", "failed", "skipped"}: how many rows
         :rtype: dict
         :raise AccessError: the caller is not a notification manager
         """
         self.env["sicantik.notification.access"]._check_manager()
+        self.env["sicantik.notification.clock"].sudo()._run()
         return self.env["sicantik.notification.lane"].sudo()._drain_or_start()

@@ -15,8 +15,6 @@ GROUP = "sicantik_notification_automation.%s"
 PERIODS = {"minute": 60, "hour": 3600, "day": 24 * 3600}  # in seconds
 PYTHON_FIELDS = ("condition_python", "context_preparation_code")
 to_json = json.JSONEncoder(ensure_ascii=False).encode
-# States of a row that count as “this person was told”, for `once` and `cooldown`.
-TOLD_STATES = ("pending", "processing", "sent")
 
 
 class SicantikNotificationRule(models.Model):
@@ -135,6 +133,11 @@ class SicantikNotificationRule(models.Model):
     )
     last_execution_date = fields.Datetime(string="Last Execution", compute="_compute_execution")
     last_error = fields.Text(compute="_compute_execution")
+    held_back_count = fields.Integer(
+        string="Held Back",
+        compute="_compute_held_back_count",
+        help="Messages that were not queued, because their recipients had been told already.",
+    )
     success_count = fields.Integer(string="Sent", compute="_compute_result_counts")
     failed_count = fields.Integer(string="Failed", compute="_compute_result_counts")
     queue_ids = fields.One2many("sicantik.notification.queue", "rule_id", readonly=True)
@@ -172,6 +175,11 @@ class SicantikNotificationRule(models.Model):
             rule.execution_count, rule.last_execution_date, rule.last_error = stats.get(
                 rule.id, (0, False, False)
             )
+
+    def _compute_held_back_count(self):
+        counts = self.env["sicantik.notification.execution"].sudo()._held_back(self.ids)
+        for rule in self:
+            rule.held_back_count = counts[rule.id]
 
     def _compute_result_counts(self):
         counts = self.env["sicantik.notification.tally"]._totals("rule_id", self.ids)
@@ -298,7 +306,7 @@ class SicantikNotificationRule(models.Model):
         :param records: recordset of the trigger's model, in superuser mode
         :param dict events: {record id: Event}
         :return: the records that met the conditions, {record id: [queue ids]}, a sentence on what went wrong
-            or None
+            or None, how many messages the repeat policy has held back
         :rtype: tuple
         """
         self.ensure_one()
@@ -307,8 +315,11 @@ class SicantikNotificationRule(models.Model):
             matched = self._matching(records, events, trouble)
             rows = self._prepare_rows(matched, events, trouble)
             queued = self.env["sicantik.notification.queue"]._enqueue(rows)
-            return matched, queued, trouble.error
-        return records.browse(), {}, failure.error
+            held_back = trouble.held_back
+            if self.repeat_policy != "always":  # the database has left out what others told meanwhile
+                held_back += len(rows) - sum(map(len, queued.values()))
+            return matched, queued, trouble.error, held_back
+        return records.browse(), {}, failure.error, 0
 
     def _matching(self, records, events, trouble):
         """Give the records that meet the domain and the Python condition.
@@ -332,7 +343,7 @@ class SicantikNotificationRule(models.Model):
 
         :param records: recordset in superuser mode
         :param dict events: {record id: Event}
-        :param Failure trouble: told of records that had to be left out
+        :param Failure trouble: told of records that had to be left out, and of messages held back
         :param str template_key: instead of the rule's
         :param int batch_offset: how many messages went before, of which the batches are made too
         :rtype: list[dict]
@@ -359,7 +370,7 @@ class SicantikNotificationRule(models.Model):
                 rows += self._prepare_record_rows(
                     record, recipients[record.id], events[record.id], base, context_of
                 )
-        rows = self._without_repeats(rows)
+        rows = self._without_repeats(rows, trouble)
         self._hold_back(rows)
         self._set_event_keys(rows, events)
         self._set_schedule(rows, batch_offset)
@@ -582,29 +593,59 @@ class SicantikNotificationRule(models.Model):
 
     # === WHETHER AND WHEN ===#
 
-    def _without_repeats(self, rows):
-        """Leave out what the repeat policy holds back."""
+    def _without_repeats(self, rows, trouble):
+        """Leave out what the cooldown holds back; `once` is a matter of the event key.
+
+        What is left gets a key that says which message of this rule, about this record and to this recipient
+        it comes after: of two transactions that cannot see each other's, the database lets one queue it. The
+        other one finds that out at the same row (Odoo tries it again when it cannot be otherwise), and nobody
+        else waits.
+        """
         if self.repeat_policy != "cooldown" or not rows:
             return rows
-        since = fields.Datetime.now() - timedelta(hours=self.cooldown_hours)
-        told = {
-            (row.res_id, row.channel, row[ADDRESS[row.channel]])
-            for row in self.env["sicantik.notification.queue"].search_fetch(
-                [
-                    ("rule_id", "=", self.id),
-                    ("res_model", "=", rows[0]["res_model"]),
-                    ("res_id", "in", list({row["res_id"] for row in rows})),
-                    ("state", "in", TOLD_STATES),
-                    ("create_date", ">", since),
-                ],
-                ["res_id", "channel", "phone", "email"],
-            )
-        }
-        return [
-            row
-            for row in rows
-            if (row["res_id"], row["channel"], row.get(ADDRESS[row["channel"]])) not in told
-        ]
+        last = self._last_messages(rows)
+        kept = []
+        for row in rows:
+            who = row.get(ADDRESS[row["channel"]]) or f"partner{row.get('partner_id') or 0}"
+            who = f"{EMAIL}:{who}" if row["channel"] == EMAIL else who
+            last_id, told = last.get((row["res_id"], who), (0, False))
+            if told:
+                trouble.held_back += 1
+            else:
+                about = f"{row['res_model']},{row['res_id']}"
+                kept.append({**row, "cooldown_key": f"{self.id}:{about}:{who}:{last_id}"})
+        return kept
+
+    def _last_messages(self, rows):
+        """Look up what the rule has written about the same records.
+
+        :return: {(record id, recipient): (id of the last message, whether the cooldown still holds)}
+        :rtype: dict
+        """
+        queue = self.env["sicantik.notification.queue"]
+        queue.flush_model()
+        # What may have left counts as told.
+        self.env.cr.execute(
+            """
+            SELECT res_id,
+                   CASE channel WHEN 'email' THEN 'email:' ELSE '' END
+                       || COALESCE(CASE channel WHEN 'email' THEN email ELSE phone END,
+                                   'partner' || COALESCE(partner_id, 0)),
+                   max(id),
+                   bool_or(create_date > %(since)s
+                           AND (state IN ('pending', 'processing', 'sent') OR error_class = 'interrupted'))
+              FROM sicantik_notification_queue
+             WHERE rule_id = %(rule)s AND res_model = %(model)s AND res_id = ANY(%(ids)s)
+          GROUP BY 1, 2
+            """,
+            {
+                "rule": self.id,
+                "model": rows[0]["res_model"],
+                "ids": list({row["res_id"] for row in rows}),
+                "since": fields.Datetime.now() - timedelta(hours=self.cooldown_hours),
+            },
+        )
+        return {(res_id, who): (last_id, told) for res_id, who, last_id, told in self.env.cr.fetchall()}
 
     def _hold_back(self, rows):
         """Turn rows that must not go out into skipped ones, each with its reason."""

@@ -1,5 +1,7 @@
 from . import test_capture
 from . import test_cleanup
+from . import test_clock
+from . import test_company_time
 from . import test_concurrency
 from . import test_data
 from . import test_dispatcher
@@ -12,6 +14,7 @@ from . import test_limits
 from . import test_models
 from . import test_plain_domain
 from . import test_queue
+from . import test_repeat
 from . import test_rule
 from . import test_scenarios
 from . import test_security

@@ -61,7 +61,7 @@ except psycopg2.Error as error:
 
 
 @tagged("post_install", "-at_install")
-class TestConcurrency(BaseCase):
+class ConcurrencyCase(BaseCase):
     """What these tests create is committed, so that other connections see it, and deleted in the end."""
 
     @classmethod
@@ -192,6 +192,8 @@ class TestConcurrency(BaseCase):
         process.stdin.write("go\n")
         process.stdin.flush()
 
+
+class TestConcurrency(ConcurrencyCase):
     # === SEVERAL DRAINS ===#
 
     def test_two_processes_send_each_message_once(self):

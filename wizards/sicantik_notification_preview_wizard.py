@@ -67,13 +67,18 @@ class SicantikNotificationPreviewWizard(models.TransientModel):
         problem = failure.error or trouble.error
         if problem:
             return _("The rule fails: %s", problem)
+        if not rows and trouble.held_back:
+            return _("Nothing would be sent: everybody was told already, which the rule does not repeat yet.")
         if not rows:
             return _("Nothing would be sent: the record does not meet the conditions of the rule.")
-        return "\n\n".join(self._preview_row(row) for row in rows)
+        told = self.env["sicantik.notification.queue"].sudo()._told(rows)
+        return "\n\n".join(self._preview_row(row, row["event_key"] in told) for row in rows)
 
-    def _preview_row(self, row):
+    def _preview_row(self, row, told):
         partner = self.env["res.partner"].sudo().browse(row.get("partner_id"))
         who = f"{partner.display_name or '–'} ({row.get(ADDRESS[row['channel']]) or '–'})"
+        if told:
+            return _("%s: was told already, and the rule tells once.", who)
         if row["state"] == "skipped":
             return _("%(who)s: left out. %(reason)s", who=who, reason=row["error_message"])
         if row["channel"] == EMAIL:
