@@ -217,7 +217,14 @@ class SicantikNotificationMail(models.AbstractModel):
         if not template or not res_ids:
             return {}
         records = template.env[template.model].sudo().browse(sorted(res_ids)).exists()
-        composed = template._generate_template(records.ids, RENDERED)
+        try:
+            composed = template._generate_template(records.ids, RENDERED)
+        except Exception as error:
+            # What Odoo says quotes the whole template; behind it is what went wrong, be it a query that
+            # collided.
+            while error.__cause__:
+                error = error.__cause__
+            raise error
         for record in records:
             vals = composed[record.id]
             vals["email_from"] = vals.get("email_from") or template.env.company.email_formatted

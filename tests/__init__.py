@@ -18,6 +18,7 @@ from . import test_repeat
 from . import test_rule
 from . import test_scenarios
 from . import test_security
+from . import test_session_reminder
 from . import test_tours
 from . import test_trigger
 from . import test_wizard

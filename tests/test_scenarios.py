@@ -2,6 +2,8 @@
 the message on the recipient's phone.
 """
 
+from datetime import timedelta
+
 from odoo import fields
 from odoo.fields import Command
 
@@ -21,7 +23,7 @@ class TestScenarios(NotificationCase):
         cls.env["ir.module.module"]._load_module_terms([MODULE], ["id_ID"])
         cls.env["ir.config_parameter"].set_param("web.base.url", BASE_URL)
         cls.office = cls.env["res.company"].create({"name": "DPMPTSP Uji", "phone": "0628-20001"})
-        cls.office.partner_id.tz = "Asia/Jakarta"
+        (cls.office + cls.env.company).partner_id.tz = "Asia/Jakarta"
         cls._provider("fonnte")
         cls.rina = cls._user("Rina", "081200000011", "group_staff")
         cls.joko = cls._user("Joko", "081200000012", "group_staff")
@@ -76,8 +78,10 @@ class TestScenarios(NotificationCase):
 
     def _local_time(self):
         """Give the time in the office, as messages say it."""
-        here = self.office.with_context(tz="Asia/Jakarta")
-        return fields.Datetime.context_timestamp(here, fields.Datetime.now()).strftime("%d-%m-%Y %H:%M")
+        return self._local(fields.Datetime.now()).strftime("%d-%m-%Y %H:%M")
+
+    def _local(self, moment):
+        return fields.Datetime.context_timestamp(self.office.with_context(tz="Asia/Jakarta"), moment)
 
     def assertMessages(self, expected):
         """Assert what arrived: {number: text}, after the transaction has ended and the queue was drained."""
@@ -164,6 +168,65 @@ class TestScenarios(NotificationCase):
             f"Lihat rincian: {BASE_URL}/permit/REG-0186\n\nTerima kasih."
         )
         self.assertMessages({"6281200000001": text, "6281200000011": text})
+
+    def test_5_reminder_dokumen_pending(self):
+        """Trigger: Cron job (daily 10:00) → Dokumen pending > 24 jam. Recipient: Staff yang bertanggung
+        jawab. Template Key: `reminder`.
+        """
+        self._turn_on("reminder")
+        now = fields.Datetime.now()
+        permit = self._permit()
+        self._document(
+            permit,
+            state="pending_signature",
+            pending_since=now - timedelta(hours=49, minutes=1),
+            responsible_id=self.rina.id,
+        )
+        self._document(
+            permit,
+            state="pending_signature",
+            pending_since=now - timedelta(hours=23),
+            responsible_id=self.joko.id,
+        )
+        trigger = self.env.ref(f"{MODULE}.sicantik_notification_trigger_document_pending_reminder")
+        self.assertEqual(self._local(trigger.next_run).hour, 10)
+        trigger.next_run -= timedelta(days=1)  # the last time that it was ten o'clock
+        self.assertMessages(
+            {
+                "6281200000011": "Pengingat: 2 dokumen masih menunggu tanda tangan.\n\n"
+                "Jenis izin: SIUP\nPemohon: John Doe\nSudah menunggu: 2 hari 1 jam\n\n"
+                f"Buka dasbor: {BASE_URL}/web\n\nMohon segera ditindaklanjuti."
+            }
+        )
+        self.assertGreater(trigger.next_run, now)
+        self.assertEqual(self._local(trigger.next_run).hour, 10, "and again the next day")
+
+    def test_6_peringatan_masa_berlaku_izin(self):
+        """Trigger: Cron job (daily 09:00) → Izin akan habis dalam 90/60/30/7 hari. Recipient: Pemohon izin.
+        Template Key: `permit_expiry_warning`.
+        """
+        self._turn_on("permit_expiry_warning")
+        today = self._local(fields.Datetime.now()).date()
+        expected = {}
+        for number, days in enumerate((90, 60, 30, 7, 91, 59, 31, 8), 31):
+            expiry = today + timedelta(days=days)
+            applicant = self._partner(f"Pemohon {days}", f"0812000000{number}")
+            self._permit(
+                partner_id=applicant.id,
+                state="active",
+                registration_id=f"REG-{days}",
+                permit_number=f"503/{days}",
+                expiry_date=expiry,
+            )
+            if days in (90, 60, 30, 7):
+                expected[f"62812000000{number}"] = (
+                    f"Yth. Pemohon {days}, izin SIUP Anda dengan nomor 503/{days} akan berakhir pada "
+                    f"{expiry:%d-%m-%Y} ({days} hari lagi).\n\n"
+                    f"Ajukan perpanjangan di: {BASE_URL}/renewal/REG-{days}\n"
+                    "Informasi lebih lanjut: DPMPTSP, 0628-20001\n\n"
+                    "Abaikan pesan ini jika perpanjangan sudah diajukan."
+                )
+        self.assertMessages(expected)
 
     def test_7_perpanjangan_izin_disetujui(self):
         """Trigger: `sicantik.permit.write()` → `is_renewal == True` dan `status == 'active'`.
