@@ -22,6 +22,8 @@ class TestScenarios(NotificationCase):
         cls.env["res.lang"]._activate_lang("id_ID")
         cls.env["ir.module.module"]._load_module_terms([MODULE], ["id_ID"])
         cls.env["ir.config_parameter"].set_param("web.base.url", BASE_URL)
+        for model in ("sicantik.permit", "sicantik.document"):  # those of the demo data
+            cls.env[model].search([]).active = False
         cls.office = cls.env["res.company"].create({"name": "DPMPTSP Uji", "phone": "0628-20001"})
         (cls.office + cls.env.company).partner_id.tz = "Asia/Jakarta"
         cls._provider("fonnte")
