@@ -206,18 +206,19 @@ class SicantikNotificationDrain(models.AbstractModel):
         :return: one job per row, with its ways, or with a Refusal as its verdict; an e-mail has no ways
         :rtype: list[Job]
         """
-        mails = [row for row in rows if row.channel == EMAIL]
-        jobs = self.env["sicantik.notification.mail"]._prepare(mails)
-        rows = [row for row in rows if row.channel != EMAIL]
         consents = self._consents({row.partner_id for row in rows if row.partner_id})
         blocked = self.env["sicantik.notification.blacklist"]._blocked(
             [row.phone for row in rows if row.phone]
         )
-        requests = []
+        unwanted = self.env["sicantik.notification.mail"]._blocked(row.email for row in rows if row.email)
+        jobs, requests = [], []
         for row in rows:
             opted_in, window_open = consents.get(row.partner_id, (False, False))
             job = Job(row, window_open=window_open)
             jobs.append(job)
+            if row.channel == EMAIL:
+                job.verdict = self.env["sicantik.notification.mail"]._refusal(row, unwanted)
+                continue
             job.verdict = self._refusal(row, rules.get(row.rule_id), blocked.get(row.phone), opted_in)
             if not job.verdict:
                 try:

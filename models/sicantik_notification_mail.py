@@ -5,7 +5,7 @@ from odoo.tools import formataddr, is_html_empty
 
 from ..providers import errors
 from .mail_template import TZ_KEY
-from .road import EMAIL, Handed, Job, Refusal
+from .road import EMAIL, Handed, Refusal
 from .transaction import committed
 
 MAIL_CRON = "mail.ir_cron_mail_scheduler_action"
@@ -62,17 +62,13 @@ class SicantikNotificationMail(models.AbstractModel):
                 )
 
     @api.model
-    def _prepare(self, rows):
-        """Check again what may have changed since e-mails were queued.
-
-        :param list[Row] rows: claimed rows of e-mails
-        :return: one job per row, without ways, with a Refusal as its verdict where it must not go
-        :rtype: list[Job]
-        """
-        blocked = self._blocked(row.email for row in rows if row.email)
-        return [Job(row, verdict=self._refusal(row, blocked)) for row in rows]
-
     def _refusal(self, row, blocked):
+        """Check again what may have changed since an e-mail was queued.
+
+        :param Row row: claimed row of an e-mail
+        :param set blocked: addresses, from `_blocked`
+        :return: a Refusal, None when it may go
+        """
         if not row.email:
             return Refusal(
                 "no_email", _("There is no e-mail address. Enter one in the contact, then retry the message.")

@@ -353,7 +353,7 @@ class SicantikNotificationQueue(models.Model):
         """Queue messages by hand. Programs with many of them use `_enqueue`."""
         vals_list = [self._prepare_manual(vals) for vals in vals_list]
         rows = super().create(vals_list)
-        rows._check_may_read_subjects()
+        rows.filtered(lambda row: row.channel == EMAIL)._check_may_read_subjects()
         now = fields.Datetime.now()
         if any(row.state == "pending" and row.scheduled_date <= now for row in rows):
             self._wake_cron()
@@ -368,11 +368,21 @@ class SicantikNotificationQueue(models.Model):
             vals = {**vals, "phone": self.env["res.partner"].browse(vals["partner_id"]).whatsapp_e164}
         if vals.get("email"):
             vals = {**vals, "email": self._checked_email(vals["email"])}
-        elif vals.get("partner_id"):
-            vals = {**vals, "email": self.env["res.partner"].browse(vals["partner_id"]).email_normalized}
-        result = super().write(vals)
-        self._check_may_read_subjects()
+        emails = self.filtered(lambda row: vals.get("channel", row.channel) == EMAIL)
+        result = super(SicantikNotificationQueue, self - emails).write(vals)
+        if emails:
+            result = super(SicantikNotificationQueue, emails).write(self._with_address(vals))
+            emails._check_may_read_subjects()
         return result
+
+    @api.model
+    def _with_address(self, vals):
+        """Give the values of an e-mail, which goes to an address and not to a number."""
+        vals = {**vals, "phone": False} if "phone" in vals else vals
+        if vals.get("partner_id") and not vals.get("email"):
+            partner = self.env["res.partner"].browse(vals["partner_id"])
+            vals = {**vals, "email": partner.email_normalized}
+        return vals
 
     def _check_may_read_subjects(self):
         """Refuse who queues an e-mail about what they may not read: it is written from its record.
@@ -381,8 +391,8 @@ class SicantikNotificationQueue(models.Model):
         """
         if self.env.su:
             return
-        for row in self.filtered(lambda row: row.channel == EMAIL and row.res_id):
-            if row.res_model in self.env:
+        for row in self:
+            if row.res_id and row.res_model in self.env:
                 check_access(self.env[row.res_model].browse(row.res_id), "read")
 
     @api.model
@@ -445,8 +455,8 @@ class SicantikNotificationQueue(models.Model):
             vals["phone"] = partner.whatsapp_e164
         if vals.get("email"):
             vals["email"] = self._checked_email(vals["email"])
-        elif partner and vals.get("channel") == EMAIL:
-            vals["email"] = partner.email_normalized
+        if vals.get("channel") == EMAIL:
+            vals = self._with_address(vals)
         vals.setdefault("company_id", (partner.company_id or self.env.company).id)
         return vals
 

@@ -12,6 +12,7 @@ from odoo.tools import mute_logger
 
 from odoo.addons.mail.models.mail_mail import MailMail
 
+from ..models.road import Job
 from ..models.sicantik_notification_settlement import SicantikNotificationSettlement
 from .common import NotificationCase
 
@@ -369,7 +370,7 @@ class TestEmail(EmailCase):
         mine, others = 2_000_000_001, 2_000_000_002
         claimed = drain._claim(mine, 10)
         _directory, rules = drain._facts(claimed)
-        jobs = self.env["sicantik.notification.mail"]._prepare(claimed)
+        jobs = [Job(one) for one in claimed]
         row.worker = others
         self.env.flush_all()
         self.assertEqual(self.env["sicantik.notification.mail"]._hand_over(mine, jobs, rules), [])
@@ -532,7 +533,10 @@ class TestEmailAccess(EmailCase):
     def test_manager_queues_an_email_by_hand(self):
         permit = self._permit()
         row = self.queue.with_user(self.manager).create(self._vals(permit))
-        self.assertEqual((row.email, row.channel), ("ani@example.com", "email"))
+        self.assertEqual((row.email, row.phone, row.channel), ("ani@example.com", False, "email"))
+        budi = self._partner("Budi", "081200000002", email="budi@example.com")
+        row.partner_id = budi
+        self.assertEqual((row.email, row.phone), ("budi@example.com", False))
         self.drain()
         self.assertEqual(len(self.mails(permit)), 1)
 
@@ -543,6 +547,17 @@ class TestEmailAccess(EmailCase):
         row = self.queue.with_user(self.manager).create(self._vals(self._permit()))
         with self.assertRaises(AccessError):
             row.res_id = self.foreign.id
+
+    def test_message_turned_into_an_email(self):
+        vals = {**self._vals(self.foreign), "channel": "whatsapp", "template_key": "test_ready"}
+        row = self.queue.with_user(self.manager).create(vals)
+        with self.assertRaises(AccessError):
+            row.channel = "email"
+
+    def test_user_who_is_no_manager(self):
+        user = new_test_user(self.env, "u_test", groups=f"{MODULE}.group_notification_user")
+        with self.assertRaises(AccessError):
+            self.queue.with_user(user).create(self._vals(self._permit()))
 
     def test_record_of_another_model(self):
         """A template is rendered for records of its own model only."""
