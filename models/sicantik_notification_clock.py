@@ -134,6 +134,7 @@ class SicantikNotificationClock(models.AbstractModel):
             {"now": now},
         )
         steps = self.env.cr.fetchall()
+        # Not every minute.
         self.env.cr.execute(
             """
             UPDATE sicantik_notification_trigger SET looked_date = %(now)s
@@ -323,17 +324,11 @@ class SicantikNotificationClock(models.AbstractModel):
         trigger = self._lock(trigger_id)
         if not trigger or trigger.trigger_type != "on_time":
             return None
-        index, position = place or (0, 0)
         following = None
         with trigger._fence(f"trigger {trigger.code}") as failure:
             minutes = offsets.parse(trigger.time_offsets)
-            if index < len(minutes):
-                early, late = self._reach(trigger, minutes[index])
-                span = self._span(trigger, minutes[index], now, now - late, now + early)
-                last = self._fire_moments(trigger, minutes[index], span, position)
-                following = (index, last) if last else (index + 1, 0)
-            if following is None or following[0] >= len(minutes):
-                following = None
+            following = self._fire_offsets(trigger, minutes, now, *(place or (0, 0)))
+            if following is None:
                 self._note_dropped(trigger, minutes, now)
                 self._note_success(trigger)
                 self._write(trigger, looked_date=now)
@@ -342,12 +337,30 @@ class SicantikNotificationClock(models.AbstractModel):
             return None
         return following
 
+    def _fire_offsets(self, trigger, minutes, now, index, position):
+        """Fire the first chunk that there is, of one offset after the other.
+
+        :param tuple minutes: all offsets of the trigger
+        :param int index: of the offset to begin with
+        :param int position: id of the last record of that offset that has been looked at
+        :return: where to go on; None when nothing was found up to the last offset
+        :rtype: tuple
+        """
+        zones = self._zones(trigger)
+        for at in range(index, len(minutes)):
+            early, late = self._reach(trigger, minutes[at])
+            span = self._span(trigger, zones, minutes[at], now, now - late, now + early)
+            last = self._fire_moments(trigger, minutes[at], span, position if at == index else 0)
+            if last:
+                return at, last
+        return None
+
     def _fire_moments(self, trigger, offset, span, position):
         """Fire for records whose moment has come, those left out that have fired before.
 
         :param list span: domain
         :param int position: id after which the chunk begins
-        :return: id of the last record, when there may be more
+        :return: id of the last record; None when there was none
         """
         values = dict(self._candidates(trigger, offset, [("id", ">", position), *span], CHUNK))
         if not values:
@@ -362,7 +375,7 @@ class SicantikNotificationClock(models.AbstractModel):
         if fresh:
             records = records.browse(id_ for id_ in records.ids if id_ in fresh)
             self._fire(trigger, records, {id_: events[id_] for id_ in records.ids})
-        return max(values) if len(values) == CHUNK else None
+        return max(values)
 
     def _candidates(self, trigger, offset, domain, limit=None):
         """Find records that meet the condition of a trigger and have not fired for their date.
@@ -385,13 +398,14 @@ class SicantikNotificationClock(models.AbstractModel):
         )
         return query
 
-    def _span(self, trigger, offset, now, after, until):
+    def _span(self, trigger, zones, offset, now, after, until):
         """Give the domain of the records whose moment lies after one time and not after another one.
 
         A time of day is as exact as it says. A date begins at midnight, in the time zone of the record's
         company. What was due before the trigger was activated is left out: by the tolerance, or before the
         day on which it was.
 
+        :param dict zones: from `_zones`
         :param int offset: minutes
         :param datetime after: UTC
         :param datetime until: UTC
@@ -403,7 +417,7 @@ class SicantikNotificationClock(models.AbstractModel):
             after = max(after, armed - timedelta(minutes=trigger.tolerance_minutes))
             return [(name, ">", after - shift), (name, "<=", until - shift)]
         spans = []
-        for zone, companies in self._zones(trigger).items():
+        for zone, companies in zones.items():
             begin = max(after, day_start(armed, zone) - timedelta(seconds=1))
             first, last = ((to_local(at, zone) - shift).date() for at in (begin, until))
             terms = [(name, ">", first), (name, "<=", last), *companies]
@@ -422,7 +436,7 @@ class SicantikNotificationClock(models.AbstractModel):
             return {main: []}
         zones = {main: [False]}
         for company in self.env["res.company"].with_context(active_test=False).search([]):
-            zones.setdefault(trigger._company_zone(company), []).append(company.id)
+            zones.setdefault(company.partner_id.tz or main, []).append(company.id)
         if len(zones) == 1:
             return {main: []}
         return {zone: [("company_id", "in", ids)] for zone, ids in zones.items()}
@@ -430,11 +444,12 @@ class SicantikNotificationClock(models.AbstractModel):
     def _note_dropped(self, trigger, minutes, now):
         """Say on a trigger what has come due while nobody looked, and is too old now."""
         looked = min(max(filter(None, (trigger.looked_date, trigger.armed_date)), default=now), now)
-        count = 0
+        count, zones = 0, None
         for offset in minutes:
             early, late = self._reach(trigger, offset)
             if looked + early < now - late:
-                span = self._span(trigger, offset, now, looked + early, now - late)
+                zones = zones or self._zones(trigger)
+                span = self._span(trigger, zones, offset, now, looked + early, now - late)
                 count += len(self._query(trigger, offset, [*span, *self._condition(trigger)]))
         if count:
             text = _(
@@ -474,17 +489,18 @@ class SicantikNotificationClock(models.AbstractModel):
             if trigger.trigger_type != "on_time" or not trigger._active_rules():
                 continue
             with trigger._fence(f"trigger {trigger.code}"):
+                zones = self._zones(trigger)
                 for offset in offsets.parse(trigger.time_offsets):
-                    found += self._coming(trigger, offset, now, horizon)
+                    found += self._coming(trigger, zones, offset, now, horizon)
         return found
 
-    def _coming(self, trigger, offset, now, horizon):
+    def _coming(self, trigger, zones, offset, now, horizon):
         if trigger.date_field_id.ttype == "date":
-            return [coming(offset % offsets.DAY, zone, now) for zone in self._zones(trigger)]
+            return [coming(offset % offsets.DAY, zone, now) for zone in zones]
         if horizon <= now + timedelta(minutes=1):  # as soon as it could be woken
             return []
         early, _late = self._reach(trigger, offset)
         name = trigger.date_field_id.name
-        span = self._span(trigger, offset, now, now + early, horizon + early)
+        span = self._span(trigger, zones, offset, now, now + early, horizon + early)
         record = self.env[trigger.model_name].search([*span, *self._condition(trigger)], order=name, limit=1)
         return [record[name] + timedelta(minutes=offset) - early] if record else []

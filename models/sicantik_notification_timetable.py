@@ -72,13 +72,12 @@ class SicantikNotificationTimetable(models.Model):
         )
 
     @api.model
-    def _company_zone(self, company=None):
-        """Give the name of the time zone of a company, by default of the main one.
+    def _company_zone(self):
+        """Give the name of the time zone of the main company.
 
         :rtype: str
         """
-        main = self.env["res.company"]._get_main_company().sudo()
-        return (company or main).partner_id.tz or main.partner_id.tz or DEFAULT_ZONE
+        return self.env["res.company"]._get_main_company().sudo().partner_id.tz or DEFAULT_ZONE
 
     @api.model
     def _upcoming(self, hour):

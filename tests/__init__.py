@@ -12,6 +12,7 @@ from . import test_lanes
 from . import test_lean
 from . import test_limits
 from . import test_models
+from . import test_moments
 from . import test_plain_domain
 from . import test_queue
 from . import test_repeat
