@@ -61,6 +61,7 @@ class Text:
     body: str
     at_meta: bool
     fonnte_variables: bool
+    twilio_content_sid: str
 
 
 @dataclass(frozen=True)
@@ -254,6 +255,7 @@ class SicantikWhatsappDispatcher(models.AbstractModel):
             body=template.body_preview or "",
             at_meta=template._is_usable_at_meta(),
             fonnte_variables=bool(template.fonnte_template_id) and template.fonnte_status in USABLE_STATUSES,
+            twilio_content_sid=(template.twilio_content_sid or "").strip(),
         )
 
     @api.model
@@ -388,6 +390,7 @@ class SicantikWhatsappDispatcher(models.AbstractModel):
                 parameters=values,
                 body=text.body,
                 fonnte_variables=text.fonnte_variables,
+                twilio_content_sid=text.twilio_content_sid,
             ),
             reference=request.reference,
         )

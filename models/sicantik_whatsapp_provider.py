@@ -59,7 +59,8 @@ class SicantikWhatsappProvider(models.Model):
         compute="_compute_base_url",
         store=True,
         readonly=False,
-        help="Without the version of the API. Empty: the address of the real service.",
+        help="Without the version of the API. Empty: the address of the real service. "
+        "WAHA: the address of your own server.",
     )
     api_token = fields.Char(
         string="API Token",
@@ -71,7 +72,7 @@ class SicantikWhatsappProvider(models.Model):
     sender_id = fields.Char(
         groups=MANAGER,
         help="Meta: phone number id. Fonnte: device (optional). Watzap: number_key. "
-        "Twilio: the WhatsApp number. WAHA: session.",
+        "Twilio: the WhatsApp number. WAHA: session (empty: default).",
     )
     account_id = fields.Char(help="Meta: id of the WhatsApp Business account. Twilio: account SID.")
     api_version = fields.Char(string="API Version", help="Meta only, such as v23.0. Empty: the built-in one.")
@@ -120,7 +121,7 @@ class SicantikWhatsappProvider(models.Model):
         real = {provider_type: adapter.default_base_url for provider_type, adapter in PROVIDERS.items()}
         for provider in self:
             if not provider.base_url or provider.base_url in real.values():
-                provider.base_url = real.get(provider.provider_type, False)
+                provider.base_url = real.get(provider.provider_type) or False
 
     @api.depends("webhook_token")
     def _compute_webhook_url(self):
@@ -168,6 +169,7 @@ class SicantikWhatsappProvider(models.Model):
         """
         self.ensure_one()
         provider = self.sudo()
+        webhook_url = provider.webhook_url or ""
         return Account(
             provider_type=provider.provider_type,
             base_url=provider.base_url or "",
@@ -175,6 +177,8 @@ class SicantikWhatsappProvider(models.Model):
             sender_id=provider.sender_id or "",
             account_id=provider.account_id or "",
             api_version=provider.api_version or "",
+            # A service refuses a message with an address that it cannot call.
+            callback_url=webhook_url if webhook_url.startswith("https://") else "",
         )
 
     def _sender(self, paused_until=None, probe_date=None):
@@ -232,8 +236,6 @@ class SicantikWhatsappProvider(models.Model):
         :rtype: str
         """
         self.ensure_one()
-        if self.provider_type not in PROVIDERS:
-            return _("This type of provider cannot be used yet.")
         report = provider_for(self._account()).test_connection()
         return "" if report.ok else report.message
 

@@ -55,7 +55,12 @@ class SicantikWhatsappTemplateMaster(models.Model):
         string="Watzap ID", help="For your reference: Watzap is sent the rendered text."
     )
     watzap_status = fields.Selection(STATUSES, default="draft", required=True)
-    twilio_content_sid = fields.Char(string="Twilio Content SID")
+    twilio_content_sid = fields.Char(
+        string="Twilio Content SID",
+        help="The approved content template at Twilio (HX…); its variables 1, 2, … are the parameters in "
+        "their order. Empty: Twilio is sent the text, which it takes only within 24 hours of the recipient's "
+        "last message.",
+    )
     active = fields.Boolean(default=True)
 
     _sql_constraints = [

@@ -5,10 +5,11 @@ or :class:`Deliveries` for many. A new service is one module with a :class:`Prov
 ``registry``.
 """
 
-from . import errors, parameters, phone
+from . import errors, events, parameters, phone
 from .base import Provider
 from .delivery import Deliveries, Route, attempt, goes_on, longest_attempt
 from .errors import Verdict
+from .events import Event, Hook, Malformed, TemplateInfo, TemplatesRefused
 from .message import ACCEPTED, REFUSED, UNKNOWN, Account, Attempt, Message, Report, Template
 from .parameters import MissingParameter
 from .phone import to_e164
@@ -22,15 +23,21 @@ __all__ = [
     "Account",
     "Attempt",
     "Deliveries",
+    "Event",
+    "Hook",
+    "Malformed",
     "Message",
     "MissingParameter",
     "Provider",
     "Report",
     "Route",
     "Template",
+    "TemplateInfo",
+    "TemplatesRefused",
     "Verdict",
     "attempt",
     "errors",
+    "events",
     "goes_on",
     "longest_attempt",
     "parameters",

@@ -16,12 +16,18 @@ from typing import ClassVar
 
 from . import errors, transport
 from .errors import Verdict
+from .events import Event, Hook
 from .message import ACCEPTED, MAX_REFERENCE, REFUSED, UNKNOWN, Account, Attempt, Message, Report
 from .transport import Answer
 
 _MAX_SAID = 300  # characters of a service's own words in an error message
 _MAX_READ = 2000  # characters of them that are looked at
-_FIELD_LABELS = {"api_token": "API token", "sender_id": "sender ID", "account_id": "account ID"}
+_FIELD_LABELS = {
+    "base_url": "base URL",
+    "api_token": "API token",
+    "sender_id": "sender ID",
+    "account_id": "account ID",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +61,9 @@ class Provider(ABC):
     """One account at one service. Cheap to make, immutable, safe to share between threads.
 
     Class attributes: ``type`` and ``label`` name the service; ``has_templates`` says that it stores reviewed
-    templates, ``has_window`` that free text needs an open 24-hour window; ``required`` lists the account
-    fields that must be filled in; ``codes`` is the code table.
+    templates, ``has_window`` that free text needs an open 24-hour window; ``signs_webhooks`` that it signs
+    what it sends to us; ``required`` lists the account fields that must be filled in, ``own_names`` says
+    what the service calls them; ``codes`` is the code table.
     """
 
     type: ClassVar[str]
@@ -65,7 +72,9 @@ class Provider(ABC):
     default_api_version: ClassVar[str] = ""
     has_templates: ClassVar[bool] = False
     has_window: ClassVar[bool] = False
+    signs_webhooks: ClassVar[bool] = False
     required: ClassVar[tuple[str, ...]] = ("api_token",)
+    own_names: ClassVar[Mapping[str, str]] = {}
     codes: ClassVar[Mapping[str, Verdict]] = {}
 
     def __init__(self, account: Account) -> None:
@@ -92,6 +101,8 @@ class Provider(ABC):
         _check(message)
         if problem := self._account_problem():
             return _refusal("not_configured", problem, Verdict(errors.BAD_CREDENTIALS, errors.ACCT))
+        if failure := self._foreseen(message):
+            return self._attempt(failure.code, failure.said, self.codes[failure.code], message)
         request = self._build_send(message)
         started = time.perf_counter()
         try:
@@ -116,6 +127,33 @@ class Provider(ABC):
                 f"{self.label} could not be asked: {error}. Check the base URL and this server's network.",
             )
 
+    # -- Webhooks --------------------------------------------------------------------------------------------
+
+    def is_authentic(self, hook: Hook) -> bool:
+        """Say whether the service itself sent ``hook``, in constant time.
+
+        Where the service signs, False also when no secret is configured. Where it does not, always True: the
+        secret path of the webhook's address is then the key, and checked by whoever received the call.
+        """
+        return not self.signs_webhooks
+
+    def challenge(self, hook: Hook) -> str | None:
+        """Return the answer to a service that asks whether the address is ours, None to refuse."""
+        return None
+
+    def read_events(self, hook: Hook) -> list[Event]:
+        """Return what ``hook`` tells, in its order; nothing for kinds of events that concern nobody here.
+
+        Call :meth:`is_authentic` first.
+
+        :raises Malformed: when the body is not what this service sends.
+        """
+        return []
+
+    def webhook_answer(self) -> tuple[str, str]:
+        """Return body and content type of the answer that tells the service that all is well (HTTP 200)."""
+        return '{"ok": true}', "application/json"
+
     # -- What a service brings -------------------------------------------------------------------------------
 
     @abstractmethod
@@ -139,6 +177,11 @@ class Provider(ABC):
     def _retry_after(self, answer: Answer) -> float | None:
         """Return how many seconds the service asks to wait, if it says. A service may know more headers."""
         return _seconds(answer.headers.get("Retry-After", ""))
+
+    def _foreseen(self, message: Message) -> Failure | None:
+        """Return what the service would refuse ``message`` with, by a code of the table, when that is certain
+        without asking it."""
+        return None
 
     # -- Shared ----------------------------------------------------------------------------------------------
 
@@ -193,7 +236,7 @@ class Provider(ABC):
         failure = self._read_failure(answer.body, None)
         verdict = self._verdict(failure, answer)
         hint = verdict.hint
-        if verdict is errors.NO_CERTAINTY:
+        if verdict.error_class in errors.HOLD:  # its hint is about a message
             hint = "The answer could not be understood. Check the base URL, or try again later."
         code, said = (failure.code, failure.said) if failure else _unexplained(answer)
         return Report(False, f"{hint} ({self.label} {self._clean(f'{code}: {said}' if said else code)})")
@@ -202,13 +245,17 @@ class Provider(ABC):
         """Return a sentence when the account cannot work as it is filled in, else an empty text."""
         missing = [name for name in self.required if not getattr(self.account, name).strip()]
         if missing:
-            labels = ", ".join(_FIELD_LABELS.get(name, name) for name in missing)
+            labels = ", ".join(map(self._field_label, missing))
             return f"{self.label} is not completely configured: fill in {labels}."
         if not (self.token.isascii() and self.token.isprintable()):
             return f"The API token of {self.label} has characters that no token has. Copy it again."
         if not re.match(r"https?://[^/]", self.base_url):
             return f"The base URL of {self.label} must begin with https:// or http://."
         return ""
+
+    def _field_label(self, name: str) -> str:
+        own = self.own_names.get(name)
+        return f"{_FIELD_LABELS[name]} ({own})" if own else _FIELD_LABELS[name]
 
     def _clean(self, said: str, message: Message | None = None) -> str:
         """Return a service's words on one line, cut, without our secrets and the recipient's number."""

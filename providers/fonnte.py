@@ -59,6 +59,7 @@ class FonnteProvider(Provider):
     type = "fonnte"
     label = "Fonnte"
     default_base_url = "https://api.fonnte.com"
+    own_names: ClassVar[Mapping[str, str]] = {"api_token": "device token"}
     codes: ClassVar[Mapping[str, Verdict]] = CODES
 
     # -- Sending ---------------------------------------------------------------------------------------------

@@ -20,7 +20,8 @@ class Template:
 
     ``name`` and ``language`` as the service knows them (``izin_selesai``, ``id``); ``parameters`` as
     (name, value) pairs in ``parameter_list`` order; ``body`` the text with ``{{named}}`` placeholders;
-    ``fonnte_variables`` asks Fonnte to fill the text in by its own variables where that is possible.
+    ``fonnte_variables`` asks Fonnte to fill the text in by its own variables where that is possible;
+    ``twilio_content_sid`` is the reviewed template at Twilio, empty when there is none.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Template:
     parameters: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     body: str = field(default="", repr=False)
     fonnte_variables: bool = False
+    twilio_content_sid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,13 @@ class Account:
     """What is needed to speak to one service as one sender. Hashable.
 
     ``base_url`` empty means the service's own address. ``sender_id`` is Meta's phone-number id, Fonnte's
-    device (optional), Watzap's ``number_key``; ``account_id`` Meta's WABA id; ``timeout`` is (connect, read)
-    in seconds. ``sender_id`` is hidden like the token because Watzap's number key is a secret.
+    device (optional), Watzap's ``number_key``, Twilio's WhatsApp number, WAHA's session (empty: ``default``);
+    ``account_id`` Meta's WABA id, Twilio's account SID; ``timeout`` is (connect, read) in seconds.
+    ``sender_id`` is hidden like the token because Watzap's number key is a secret. ``app_secret`` is what the
+    service signs its webhooks with (Meta's app secret, WAHA's HMAC key; several, separated by blanks or
+    commas, while one is exchanged for another); ``verify_token`` our word in Meta's webhook verification.
+    ``callback_url`` is the public address of our webhook, for the services that are told it with each message
+    (Twilio); empty when they could not reach it.
     """
 
     provider_type: str
@@ -61,6 +68,9 @@ class Account:
     account_id: str = ""
     api_version: str = ""
     timeout: tuple[float, float] = (5.0, 30.0)
+    app_secret: str = field(default="", repr=False)
+    verify_token: str = field(default="", repr=False)
+    callback_url: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

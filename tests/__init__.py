@@ -22,4 +22,5 @@ from . import test_security
 from . import test_session_reminder
 from . import test_tours
 from . import test_trigger
+from . import test_wires
 from . import test_wizard

@@ -132,6 +132,12 @@ class NotificationCase(TransactionCase):
             },
             "fonnte": {"api_token": "FONNTE-TOKEN-DEMO"},
             "watzap": {"api_token": "WATZAP-KEY-DEMO", "sender_id": "WATZAP-NUMBER-DEMO"},
+            "waha": {"api_token": "WAHA-KEY-DEMO"},
+            "twilio": {
+                "api_token": "TWILIO-TOKEN-DEMO",
+                "sender_id": "+6221500000",
+                "account_id": "AC00000000000000000000000000000001",
+            },
         }[provider_type]
         return cls.env["sicantik.whatsapp.provider"].create(
             {

@@ -90,6 +90,12 @@ ACCOUNTS = {
     },
     "fonnte": {"api_token": "FONNTE-TOKEN-DEMO"},
     "watzap": {"api_token": "WATZAP-KEY-DEMO", "sender_id": "WATZAP-NUMBER-DEMO"},
+    "waha": {"api_token": "WAHA-KEY-DEMO"},
+    "twilio": {
+        "api_token": "TWILIO-TOKEN-DEMO",
+        "sender_id": "+6221500000",
+        "account_id": "AC00000000000000000000000000000001",
+    },
 }
 
 _gateway: Gateway | None = None

@@ -9,6 +9,7 @@ from ..parameters import (
     render,
     to_fonnte,
     to_meta,
+    to_twilio,
     to_watzap,
 )
 
@@ -68,6 +69,11 @@ class TestParameters(unittest.TestCase):
         values = ("", "  ", "\n", "a\r\n b\tc", "a     b", "a    b", " a ")
         texts = [parameter["text"] for parameter in to_meta([("x", value) for value in values])]
         self.assertEqual(texts, ["-", "-", "-", "a b c", "a b", "a    b", "a"])
+
+    def test_twilio_gets_them_numbered_and_clean(self):
+        self.assertEqual(to_twilio(PAIRS[:2]), {"1": "John Doe", "2": "SIUP"})
+        self.assertEqual(to_twilio((("x", " "), ("y", "a\r\n b"))), {"1": "-", "2": "a b"})
+        self.assertEqual(to_twilio(()), {})
 
     def test_watzap(self):
         self.assertEqual(

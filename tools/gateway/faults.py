@@ -76,7 +76,7 @@ async def answer(store: Store, wire: Wire, route: Route, request: web.Request) -
     if fault.fault in RECEIVED:
         reply = route.handle(call)
     else:
-        reply = _refusal(fault, wire)
+        reply = _refusal(fault, wire, call)
     store.log(wire.name, request.method, request.path, _status(fault, reply), fault.fault)
     delay = fault.delay if fault.delay is not None else SLOW if fault.fault == "slow" else 0.0
     if delay:
@@ -122,7 +122,7 @@ async def _read(request: web.Request, form: bool) -> Call:
     return Call(fields, request.headers, request.query, request.match_info, url)
 
 
-def _refusal(fault: Fault, wire: Wire) -> Reply:
+def _refusal(fault: Fault, wire: Wire, call: Call) -> Reply:
     """Return what a call is refused with; the provider's own words, or a plain HTTP error."""
     if fault.fault == "cut_before_read":
         return Reply("")
@@ -131,7 +131,7 @@ def _refusal(fault: Fault, wire: Wire) -> Reply:
         status = fault.http_status or int(match[1])
         reply = Reply(_PAGE.format(f"{status} {_REASONS.get(status, 'Error')}"), status)
     else:
-        reply = wire.refusal(fault.fault, fault.http_status)
+        reply = wire.play(fault.fault, fault.http_status, call)
     if fault.retry_after is not None:
         reply.headers["Retry-After"] = f"{fault.retry_after:g}"
     return reply

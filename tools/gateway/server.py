@@ -16,9 +16,11 @@ from .store import Accounts, Store
 from .wire import Reply, Route, Wire
 from .wire_fonnte import Fonnte
 from .wire_meta import Meta
+from .wire_twilio import Twilio
+from .wire_waha import Waha
 from .wire_watzap import Watzap
 
-WIRES: tuple[type[Wire], ...] = (Meta, Fonnte, Watzap)
+WIRES: tuple[type[Wire], ...] = (Meta, Fonnte, Watzap, Waha, Twilio)
 
 # The page gets this many messages when it opens, and at most so many at once afterwards.
 PAGE_MESSAGES = 500
@@ -218,7 +220,7 @@ class Doors:
     def _state(self) -> str:
         """Return what the page's panel shows, as JSON."""
         providers = [
-            {"name": wire.name, "label": wire.label, "connected": wire.account.get("connected", True)}
+            {"name": wire.name, "label": wire.label, "connected": wire.connected}
             for wire in self.wires.values()
         ]
         active = [fault for fault in self.store.faults.list() if fault["active"]]

@@ -25,7 +25,10 @@ def digits(number: object) -> str:
 
 @dataclass(slots=True)
 class Message:
-    """One message that a provider took over. `to` is digits only, `at` is Unix seconds."""
+    """One message that a provider took over. `to` is digits only, `at` is Unix seconds.
+
+    `callback_url` is where its sender wants to hear of it, when it said so with the message.
+    """
 
     id: int
     provider: str
@@ -36,6 +39,7 @@ class Message:
     message_id: str | None
     reference: str | None
     at: float
+    callback_url: str | None = None
 
 
 class Mailbox:
@@ -57,11 +61,21 @@ class Mailbox:
         parameters: Iterable[str] = (),
         message_id: str | None = None,
         reference: str | None = None,
+        callback_url: str | None = None,
     ) -> Message:
         """Store a message that was just received and return it."""
         self.last_id += 1
         message = Message(
-            self.last_id, provider, to, text, template, list(parameters), message_id, reference, time.time()
+            id=self.last_id,
+            provider=provider,
+            to=to,
+            text=text,
+            template=template,
+            parameters=list(parameters),
+            message_id=message_id,
+            reference=reference,
+            at=time.time(),
+            callback_url=callback_url,
         )
         self._messages.append(message)
         self.counts[provider] += 1

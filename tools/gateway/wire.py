@@ -57,6 +57,11 @@ class Wire(ABC):
         """The account that this provider knows now."""
         return self.store.accounts[self.name]
 
+    @property
+    def connected(self) -> bool:
+        """Whether its phone is linked, for a provider that has one."""
+        return self.account.get("connected", True)
+
     @abstractmethod
     def routes(self) -> list[Route]:
         """Return the calls that this provider understands."""
@@ -68,6 +73,10 @@ class Wire(ABC):
     @abstractmethod
     def refusal(self, code: str, http_status: int | None = None) -> Reply:
         """Return the provider's own refusal for `code`; `http_status` overrides the usual one."""
+
+    def play(self, code: str, http_status: int | None, call: Call) -> Reply:
+        """Return what the fault `code` answers to `call`; for providers whose refusals depend on the call."""
+        return self.refusal(code, http_status)
 
     @abstractmethod
     def knows_code(self, code: str) -> bool:

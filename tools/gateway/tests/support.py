@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import unittest
+from base64 import b64encode
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlencode
@@ -16,6 +17,11 @@ META = "/meta/v23.0/200000000000002"
 META_AUTH = {"Authorization": "Bearer META-TOKEN-DEMO"}
 FONNTE_AUTH = {"Authorization": "FONNTE-TOKEN-DEMO"}
 WATZAP_KEYS = {"api_key": "WATZAP-KEY-DEMO", "number_key": "WATZAP-NUMBER-DEMO"}
+TWILIO = "/twilio/2010-04-01/Accounts/AC00000000000000000000000000000001"
+TWILIO_AUTH = {
+    "Authorization": "Basic " + b64encode(b"AC00000000000000000000000000000001:TWILIO-TOKEN-DEMO").decode()
+}
+WAHA_AUTH = {"X-Api-Key": "WAHA-KEY-DEMO"}
 BUDI = "6281200000001"
 SITI = "6281200000002"
 
@@ -115,3 +121,17 @@ class GatewayCase(unittest.TestCase):
     def send_watzap(self, **fields):
         """Send by Watzap; return (status, answer)."""
         return self.watzap("/send_message", **{"phone_no": BUDI, "message": "Halo", **fields})
+
+    def send_twilio(self, headers=TWILIO_AUTH, account=TWILIO, **fields):
+        """Send by Twilio, a text unless `fields` say otherwise; return (status, answer)."""
+        fields = {"From": "whatsapp:+6221500000", "To": f"whatsapp:+{BUDI}", "Body": "Halo", **fields}
+        headers = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
+        status, _headers, body = self.call(
+            "POST", f"{account}/Messages.json", body=urlencode(fields).encode(), headers=headers
+        )
+        return status, json.loads(body)
+
+    def send_waha(self, headers=WAHA_AUTH, **fields):
+        """Send by WAHA; return (status, answer)."""
+        message = {"session": "default", "chatId": f"{BUDI}@c.us", "text": "Halo", **fields}
+        return self.json("POST", "/waha/api/sendText", message, headers)

@@ -37,6 +37,7 @@ class TestMetaSend(MetaCase):
                 "parameters": ["Budi", "SIUP"],
                 "message_id": answer["messages"][0]["id"],
                 "reference": "msg:0001",
+                "callback_url": None,
             },
         )
 
