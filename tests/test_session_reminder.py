@@ -1,5 +1,5 @@
 """Seed 5, “Setup Notifikasi 1 Jam Sebelum Sesi”, whole: course sessions whose participants are reminded by
-e-mail, and by WhatsApp if they agreed to it.
+e-mail, and by WhatsApp (Twilio) if they agreed to it.
 
 The models of the course are made by the test, as an administrator may make them: without a line of Python in
 an addon, so the reminder needs nothing but a trigger, a rule and its texts.
@@ -21,7 +21,7 @@ class TestSessionReminder(NotificationCase):
         super().setUpClass()
         cls._make_models()
         cls.env.company.partner_id.tz = "Asia/Jakarta"
-        cls._provider("fonnte")
+        cls._provider("twilio")
         cls.env["sicantik.whatsapp.template.master"].create(
             {
                 "template_key": "session_reminder",
@@ -200,9 +200,10 @@ class TestSessionReminder(NotificationCase):
         self.assertEqual(mail.subject, "Pengingat: Dasar-Dasar Perizinan dimulai dalam 1 jam")
         self.assertIn(f"dimulai pukul {local:%H.%M}.", mail.body_html)
         self.assertEqual(mail.state, "outgoing", "Odoo's own mail queue sends it")
+        message = self.gateway.messages()[0]
         self.assertEqual(
-            self.gateway.messages()[0]["text"],
-            f"Halo Ani, sesi Dasar-Dasar Perizinan dimulai {local:%d-%m-%Y %H:%M}.",
+            (message["provider"], message["text"]),
+            ("twilio", f"Halo Ani, sesi Dasar-Dasar Perizinan dimulai {local:%d-%m-%Y %H:%M}."),
         )
 
     def test_logged_for_each_channel(self):
