@@ -8,9 +8,10 @@ class MailMail(models.Model):
         """Tell the notification log which mails the mail server took; here, because they may be deleted right
         after.
         """
-        failure_type = kwargs.get("failure_type")
-        labels = dict(self._fields["failure_type"]._description_selection(self.env)) if failure_type else {}
-        self.env["sicantik.notification.mail"]._note_outcome(
-            self.sudo().mapped("message_id"), labels.get(failure_type, failure_type)
-        )
+        problem, reason = kwargs.get("failure_type"), kwargs.get("failure_reason")
+        if problem:
+            labels = dict(self._fields["failure_type"]._description_selection(self.env))
+            problem = labels.get(problem, problem)
+            problem = ": ".join(filter(None, [problem, " ".join(str(reason or "").split())[:300]]))
+        self.env["sicantik.notification.mail"]._note_outcome(self.sudo().mapped("message_id"), problem)
         return super()._postprocess_sent_message(success_pids, *args, **kwargs)

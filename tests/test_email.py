@@ -409,9 +409,9 @@ class TestEmail(EmailCase):
         _whatsapp, row = self.fire(permit)
         self.drain()
         mail = self.mails(permit)
-        self._post_process(mail, failure_type="mail_email_invalid")
+        self._post_process(mail, failure_type="unknown", failure_reason="550 no\nsuch user")
         self.assertEqual((row.log_ids.delivery_state, row.log_ids.state), ("failed", "sent"))
-        self.assertIn("Invalid email", row.log_ids.error_message)
+        self.assertEqual(row.log_ids.error_message, "Unknown error: 550 no such user")
         self.assertTrue(row.log_ids.delivery_failed_date)
 
     def test_mail_is_deleted_after_it_failed(self):
