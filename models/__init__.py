@@ -9,6 +9,9 @@ from . import res_partner
 from . import sicantik_notification_evaluation
 from . import sicantik_notification_context
 from . import sicantik_notification_trigger
+from . import sicantik_notification_timetable
+from . import sicantik_notification_moment
+from . import sicantik_notification_clock
 from . import sicantik_notification_rule
 from . import sicantik_notification_execution
 from . import sicantik_notification_campaign
@@ -18,6 +21,7 @@ from . import sicantik_notification_quiet
 from . import sicantik_notification_cap
 from . import sicantik_notification_allowance
 from . import sicantik_notification_settlement
+from . import sicantik_notification_mail
 from . import sicantik_notification_worker
 from . import sicantik_notification_drain
 from . import sicantik_notification_lane
@@ -31,4 +35,7 @@ from . import sicantik_whatsapp_circuit
 from . import sicantik_whatsapp_template_master
 from . import sicantik_whatsapp_dispatcher
 from . import sicantik_auto_message
+from . import mail_mail
+from . import mail_template
+from . import mail_thread
 from . import res_config_settings

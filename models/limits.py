@@ -10,6 +10,8 @@ import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
+from .road import EMAIL
+
 BUCKETS = 3600
 DAY = 24 * 3600
 # Meta takes about one message in six seconds from one sender to one number (providers.md 1.6).
@@ -164,6 +166,11 @@ class Ledger:
         window = None if job.rule_counted or not rule else self.windows.get(f"rule:{rule.id}")
         if window and not window.has_room():
             return Full(self._place(window, job), "rule", rule)
+        if job.row.channel == EMAIL:  # no provider, and so no further limit
+            if window:
+                window.take(self.now)
+                job.rule_counted = True
+            return self.now
         later = []
         for index, route in enumerate(job.routes):
             sender = self.senders.get(route.provider_id)

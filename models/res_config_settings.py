@@ -2,6 +2,7 @@ from odoo import _, api, fields, models
 from odoo.exceptions import ValidationError
 
 from .sicantik_notification_cleanup import KEEP, SHORTEST_KEEP
+from .sicantik_notification_clock import CATCH_UP, DEFAULT_CATCH_UP, LONGEST_CATCH_UP
 from .sicantik_notification_lane import LANES_PARAMETER
 from .sicantik_notification_sending_hours import WINDOW_FIELDS
 from .sicantik_whatsapp_dispatcher import DEFAULT_PROVIDER
@@ -27,6 +28,10 @@ class ResConfigSettings(models.TransientModel):  # pylint: disable=no-wizard-in-
     whatsapp_queue_keep_days = fields.Integer(string="Days Ended Messages Are Kept")
     whatsapp_log_keep_days = fields.Integer(string="Days the Log Is Kept")
 
+    whatsapp_catch_up_hours = fields.Integer(
+        string="Hours to Catch Up", config_parameter=CATCH_UP, default=DEFAULT_CATCH_UP
+    )
+
     # 0, too, means something here: the scheduled action sends everything.
     whatsapp_lanes = fields.Integer(string="Lanes")
     whatsapp_has_lanes = fields.Boolean(readonly=True)
@@ -49,6 +54,14 @@ class ResConfigSettings(models.TransientModel):  # pylint: disable=no-wizard-in-
                             SHORTEST_KEEP,
                         )
                     )
+
+    @api.constrains("whatsapp_catch_up_hours")
+    def _check_catch_up_hours(self):
+        for settings in self:
+            if not 1 <= settings.whatsapp_catch_up_hours <= LONGEST_CATCH_UP:
+                raise ValidationError(
+                    _("Reminders can be caught up for 1 to %s hours after their time.", LONGEST_CATCH_UP)
+                )
 
     @api.model
     def get_values(self):

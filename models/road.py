@@ -10,6 +10,9 @@ from .sending_window import FALLBACK_ZONE, Window
 # Messages of this priority, and those above it, are urgent.
 URGENT = 9
 
+# The channel of a queue row that is not WhatsApp.
+EMAIL = "email"
+
 
 class Row(NamedTuple):
     """A claimed queue row. The names are columns; the claim returns them in this order."""
@@ -31,12 +34,17 @@ class Row(NamedTuple):
     error_class: str | None
     scheduled_date: datetime
     counted_on: date | None = None
+    channel: str = "whatsapp"
+    email: str | None = None
+    res_model: str | None = None
+    res_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What the drain has to know of a rule. `limit` is how many messages in `period` seconds, None: any;
-    `window` its own sending hours when `quiet_hours` is `own`.
+    `window` its own sending hours when `quiet_hours` is `own`; `mail_template_id` is what e-mails are written
+    from.
     """
 
     id: int
@@ -49,6 +57,7 @@ class Rule:
     urgent: bool = False
     quiet_hours: str = "company"
     window: Window | None = None
+    mail_template_id: int | None = None
 
 
 class Policy(NamedTuple):
@@ -128,11 +137,19 @@ class Place:
     zone: str
 
 
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """An e-mail that this transaction has put into Odoo's own mail queue, with its Message-Id."""
+
+    message_id: str
+
+
 @dataclass(slots=True)
 class Job:
     """One message under way: its row, the ways that are left, and what was tried.
 
-    `verdict` is a Refusal or a Wait when it is given up for now without an answer that decides.
+    `verdict` is a Refusal or a Wait when it is given up for now without an answer that decides, and a Handed
+    when it is an e-mail that needs no answer.
     `window_open` says that Meta counts it as an answer; `rule_counted` that the rule's limit has counted it.
     `place` is what it still has to take of its recipient's day, `counted_on` the day of which it has taken.
     """
@@ -140,7 +157,7 @@ class Job:
     row: Row
     routes: list = field(default_factory=list)
     attempts: list = field(default_factory=list)
-    verdict: Refusal | Wait | None = None
+    verdict: Refusal | Wait | Handed | None = None
     window_open: bool = False
     rule_counted: bool = False
     place: Place | None = None

@@ -9,7 +9,7 @@ from odoo.exceptions import ValidationError
 from ..providers import errors, longest_attempt
 from .limits import precise_now
 from .res_partner import SERVICE_WINDOW
-from .road import NO_POLICY, Job, Refusal, Row, Wait
+from .road import EMAIL, NO_POLICY, Job, Refusal, Row, Wait
 from .run import Run
 from .sicantik_notification_worker import ALONE_FROM, Worker
 from .sicantik_whatsapp_dispatcher import Request
@@ -51,7 +51,8 @@ class SicantikNotificationDrain(models.AbstractModel):
       settled, what has no room is moved to when there is. The provider is written into the row: from here on
       the request may have left.
     * **deliver**: HTTP, in threads, with no transaction open. A refusal that concerns the account brings the
-      message back here, to be planned on with the next way.
+      message back here, to be planned on with the next way. An e-mail is written into Odoo's own mail queue
+      instead, in the transaction that settles it (`sicantik.notification.mail`).
     * **settle**: states and log rows, where the claim is still ours.
 
     What each step does is here and in `sicantik.notification.settlement`; in what order, and how requests are
@@ -222,7 +223,8 @@ class SicantikNotificationDrain(models.AbstractModel):
         :param list[Row] rows: the rows
         :param Directory directory: providers, texts and policies
         :param dict rules: {rule id: Rule}
-        :return: one job per row, with its ways, or with a Refusal or Wait as its verdict
+        :return: one job per row, with its ways, or with a Refusal or Wait as its verdict; an e-mail has no
+            ways
         :rtype: list[Job]
         """
         consents = self._consents({row.partner_id for row in rows if row.partner_id})
@@ -230,11 +232,15 @@ class SicantikNotificationDrain(models.AbstractModel):
             [row.phone for row in rows if row.phone]
         )
         waits = self.env["sicantik.notification.quiet"]._waits(rows, rules, directory.policies)
+        unwanted = self.env["sicantik.notification.mail"]._blocked(row.email for row in rows if row.email)
         jobs, requests = [], []
         for row in rows:
             opted_in, window_open = consents.get(row.partner_id, (False, False))
             job = Job(row, window_open=window_open)
             jobs.append(job)
+            if row.channel == EMAIL:
+                job.verdict = self.env["sicantik.notification.mail"]._refusal(row, unwanted)
+                continue
             job.verdict = self._refusal(row, rules.get(row.rule_id), blocked.get(row.phone), opted_in)
             job.verdict = job.verdict or waits.get(row.id)
             if not job.verdict:
@@ -291,22 +297,27 @@ class SicantikNotificationDrain(models.AbstractModel):
 
     @api.model
     def _admit(self, worker, jobs, senders, rules):
-        """Take the allowances of jobs and mark the rows of those that go by whom they are sent.
+        """Take the allowances of jobs and mark the rows of those that go by whom they are sent; e-mails go
+        into Odoo's mail queue here.
 
         :return: [(job, moment at which it may leave)] of those that go, jobs that do not
         :rtype: tuple
         """
         places = self.env["sicantik.notification.allowance"]._admit(jobs, senders, rules)
-        go, stay = [], []
+        go, stay, mails = [], [], []
         for job, place in zip(jobs, places, strict=True):
             if isinstance(place, float):
-                go.append((job, place))
+                if job.row.channel == EMAIL:
+                    mails.append(job)
+                else:
+                    go.append((job, place))
                 continue
             stay.append(job)
             if isinstance(place, Wait | Refusal):
                 job.verdict = place
             elif not job.attempts:
                 job.verdict = Refusal("no_provider", _("Its provider has just been switched off."))
+        stay += self.env["sicantik.notification.mail"]._hand_over(worker, mails, rules)
         marked = self._mark(worker, [job for job, _place in go])
         return [(job, place) for job, place in go if job.row.id in marked], stay
 

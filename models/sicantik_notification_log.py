@@ -2,7 +2,7 @@ import json
 
 from odoo import api, fields, models
 
-from .sicantik_notification_queue import ERROR_CLASSES, ONCE, PROVIDER_TYPES
+from .sicantik_notification_queue import CHANNELS, ERROR_CLASSES, ONCE, PROVIDER_TYPES, WHATSAPP
 from .transaction import committed
 
 NOW = "now() at time zone 'UTC'"
@@ -12,7 +12,9 @@ MESSAGE = {
     "rule_id": "integer",
     "campaign_id": "integer",
     "partner_id": "integer",
+    "channel": "text",
     "phone": "text",
+    "email": "text",
     "res_model": "text",
     "res_id": "integer",
     "template_key": "text",
@@ -54,7 +56,9 @@ class SicantikNotificationLog(models.Model):
     partner_id = fields.Many2one(
         "res.partner", string="Recipient", ondelete="set null", index="btree_not_null"
     )
+    channel = fields.Selection(CHANNELS, required=True, default=WHATSAPP)
     phone = fields.Char(index="btree_not_null")
+    email = fields.Char(string="E-mail Address", index="btree_not_null")
     res_model = fields.Char(string="Model")
     res_id = fields.Many2oneReference(string="Record", model_field="res_model")
     template_key = fields.Char()
@@ -80,6 +84,11 @@ class SicantikNotificationLog(models.Model):
     delivery_failed_date = fields.Datetime()
     company_id = fields.Many2one("res.company", index=True)
 
+    def init(self):
+        self.env.cr.execute(
+            "ALTER TABLE sicantik_notification_log ALTER COLUMN channel SET DEFAULT 'whatsapp'"
+        )
+
     @api.model
     def _record(self, vals_list):
         """Write log rows about messages that have no queue row, or whose queue row is not written yet.
@@ -93,7 +102,7 @@ class SicantikNotificationLog(models.Model):
         return self._insert(
             f"SELECT {', '.join(columns)}, %(uid)s, {NOW}, %(uid)s, {NOW} FROM {self._recordset(columns)}",
             columns,
-            vals_list,
+            [{"channel": WHATSAPP, **vals} for vals in vals_list],
         )
 
     @api.model

@@ -3,9 +3,11 @@ from collections.abc import Collection
 
 from odoo import _, api, fields, models
 from odoo.exceptions import UserError, ValidationError
+from odoo.tools import email_normalize
 
 from ..compat import check_access
 from ..providers import errors
+from .road import EMAIL
 from .unchecked import UncheckedMany2one
 
 PERMIT, DOCUMENT = "sicantik.permit", "sicantik.document"
@@ -21,6 +23,10 @@ PROVIDER_TYPES = [
     ("twilio", "Twilio"),
     ("waha", "WAHA"),
 ]
+WHATSAPP = "whatsapp"
+CHANNELS = [(WHATSAPP, "WhatsApp"), (EMAIL, "E-mail")]
+# Which field says where a message of a channel goes.
+ADDRESS = {WHATSAPP: "phone", EMAIL: "email"}
 # Why a message did not go out: what the wire says (providers/errors.py), and what is found before the wire.
 ERROR_CLASSES = [
     (errors.RETRY_LATER, "Passing Fault"),
@@ -39,6 +45,8 @@ ERROR_CLASSES = [
     ("no_template", "No Such Template"),
     ("no_provider", "No Eligible Provider"),
     ("no_number", "No Usable Number"),
+    ("no_email", "No E-mail Address"),
+    ("no_record", "Record Deleted"),
     ("no_recipient", "Nobody to Write To"),
     ("no_opt_in", "Not Opted In"),
     ("blacklisted", "Blacklisted"),
@@ -53,13 +61,16 @@ COLUMNS = {
     "campaign_id": "integer",
     "auto_message_id": "integer",
     "partner_id": "integer",
+    "channel": "text",
     "phone": "text",
+    "email": "text",
     "res_model": "text",
     "res_id": "integer",
     "message_type": "text",
     "template_key": "text",
     "body": "text",
     "event_key": "text",
+    "cooldown_key": "text",
     "context_values": "text",
     "scheduled_date": "timestamp",
     "priority": "integer",
@@ -89,7 +100,7 @@ class SicantikNotificationQueue(models.Model):
     _name = "sicantik.notification.queue"
     _description = "Notification Queue"
     _order = "id desc"
-    _rec_names_search = ["phone", "template_key"]
+    _rec_names_search = ["phone", "email", "template_key"]
     _log_access = False
 
     name = fields.Char(compute="_compute_name")
@@ -105,7 +116,9 @@ class SicantikNotificationQueue(models.Model):
     partner_id = fields.Many2one(
         "res.partner", string="Recipient", ondelete="set null", index="btree_not_null"
     )
+    channel = fields.Selection(CHANNELS, required=True, default=WHATSAPP, readonly=True)
     phone = fields.Char(help="The recipient's number at the time of queueing, as E.164.")
+    email = fields.Char(string="E-mail Address", help="The recipient's address at the time of queueing.")
     is_blacklisted = fields.Boolean(readonly=True)
 
     # About what
@@ -128,6 +141,8 @@ class SicantikNotificationQueue(models.Model):
     event_key = fields.Char(
         copy=False, readonly=True, help="The same event never queues the same message twice."
     )
+
+    cooldown_key = fields.Char(copy=False, readonly=True, help="The message that this one comes after.")
 
     # What
     message_type = fields.Selection(
@@ -194,8 +209,8 @@ class SicantikNotificationQueue(models.Model):
 
     def init(self):
         """The claim reads due rows in its own order, the rescue those under a claim; both are few among
-        many. Rows that count for a frequency cap are looked for by number; without a cap there are none.
-        Workers take their numbers from a sequence.
+        many, and so are rows of rules with a cooldown. Rows that count for a frequency cap are looked for by
+        number; without a cap there are none. Workers take their numbers from a sequence.
         """
         self.env.cr.execute(
             """
@@ -205,17 +220,22 @@ class SicantikNotificationQueue(models.Model):
                 ON sicantik_notification_queue (worker) WHERE state = 'processing';
             CREATE INDEX IF NOT EXISTS sicantik_notification_queue_counted
                 ON sicantik_notification_queue (phone, counted_on) WHERE counted_on IS NOT NULL;
+            CREATE UNIQUE INDEX IF NOT EXISTS sicantik_notification_queue_cooldown
+                ON sicantik_notification_queue (cooldown_key) WHERE cooldown_key IS NOT NULL;
             CREATE SEQUENCE IF NOT EXISTS sicantik_notification_worker MAXVALUE 2147483647 CYCLE;
+            ALTER TABLE sicantik_notification_queue ALTER COLUMN channel SET DEFAULT 'whatsapp';
             """
         )
 
     # === COMPUTES AND CONSTRAINTS ===#
 
-    @api.depends("template_key", "message_type", "partner_id", "phone")
+    @api.depends("template_key", "message_type", "partner_id", "phone", "channel", "email")
     def _compute_name(self):
         for row in self:
             what = row.template_key if row.message_type == "template" else _("Text")
-            who = row.partner_id.display_name or row.phone or _("nobody")
+            if row.channel == EMAIL:
+                what = _("E-mail")
+            who = row.partner_id.display_name or row.phone or row.email or _("nobody")
             row.name = f"{what or '–'} → {who}"
 
     @api.depends("name")
@@ -343,6 +363,7 @@ class SicantikNotificationQueue(models.Model):
         """Queue messages by hand. Programs with many of them use `_enqueue`."""
         vals_list = [self._prepare_manual(vals) for vals in vals_list]
         rows = super().create(vals_list)
+        rows.filtered(lambda row: row.channel == EMAIL)._check_may_read_subjects()
         now = fields.Datetime.now()
         if any(row.state == "pending" and row.scheduled_date <= now for row in rows):
             self._wake_cron()
@@ -355,7 +376,34 @@ class SicantikNotificationQueue(models.Model):
             vals = {**vals, "phone": self._checked_phone(vals["phone"])}
         elif vals.get("partner_id"):
             vals = {**vals, "phone": self.env["res.partner"].browse(vals["partner_id"]).whatsapp_e164}
-        return super().write(vals)
+        if vals.get("email"):
+            vals = {**vals, "email": self._checked_email(vals["email"])}
+        emails = self.filtered(lambda row: vals.get("channel", row.channel) == EMAIL)
+        result = super(SicantikNotificationQueue, self - emails).write(vals)
+        if emails:
+            result = super(SicantikNotificationQueue, emails).write(self._with_address(vals))
+            emails._check_may_read_subjects()
+        return result
+
+    @api.model
+    def _with_address(self, vals):
+        """Give the values of an e-mail, which goes to an address and not to a number."""
+        vals = {**vals, "phone": False} if "phone" in vals else vals
+        if vals.get("partner_id") and not vals.get("email"):
+            partner = self.env["res.partner"].browse(vals["partner_id"])
+            vals = {**vals, "email": partner.email_normalized}
+        return vals
+
+    def _check_may_read_subjects(self):
+        """Refuse who queues an e-mail about what they may not read: it is written from its record.
+
+        :raise AccessError: the user may not read one of the records
+        """
+        if self.env.su:
+            return
+        for row in self:
+            if row.res_id and row.res_model in self.env:
+                check_access(self.env[row.res_model].browse(row.res_id), "read")
 
     @api.model
     def _check_there(self, vals):
@@ -382,6 +430,17 @@ class SicantikNotificationQueue(models.Model):
         return phone
 
     @api.model
+    def _checked_email(self, address):
+        """Give an e-mail address in its normal form.
+
+        :raise ValidationError: it is no e-mail address
+        """
+        email = email_normalize(address)
+        if not email:
+            raise ValidationError(_("“%s” is not an e-mail address. Write it as name@example.com.", address))
+        return email
+
+    @api.model
     def _with_json(self, vals):
         """Take `context_values` as a dict too."""
         if isinstance(vals.get("context_values"), dict):
@@ -404,6 +463,10 @@ class SicantikNotificationQueue(models.Model):
             vals["phone"] = self._checked_phone(vals["phone"])
         elif partner:
             vals["phone"] = partner.whatsapp_e164
+        if vals.get("email"):
+            vals["email"] = self._checked_email(vals["email"])
+        if vals.get("channel") == EMAIL:
+            vals = self._with_address(vals)
         vals.setdefault("company_id", (partner.company_id or self.env.company).id)
         return vals
 
@@ -421,7 +484,7 @@ class SicantikNotificationQueue(models.Model):
 
     @api.model
     def _enqueue(self, rows):
-        """Insert queue rows in one statement; a row whose event key is there already is left out.
+        """Insert queue rows in one statement; a row whose event or cooldown key is there already is left out.
 
         Skipped rows get their log row here. Rows that are due now wake the scheduled action when the
         transaction commits.
@@ -437,6 +500,8 @@ class SicantikNotificationQueue(models.Model):
         rows = self._without_told(rows)
         if not rows:
             return {}
+        for row in rows:
+            row.setdefault("channel", WHATSAPP)
         # Ids beforehand: which row got which one cannot be told from what an INSERT returns.
         self.env.cr.execute(
             "SELECT nextval('sicantik_notification_queue_id_seq') FROM generate_series(1, %s)", [len(rows)]
@@ -459,7 +524,7 @@ class SicantikNotificationQueue(models.Model):
             SELECT {", ".join([*own, *(f"%({name})s::{COLUMNS[name]}" for name in same)])}, 0, 0,
                    now() at time zone 'UTC', now() at time zone 'UTC'
               FROM jsonb_to_recordset(%(rows)s::jsonb) AS given ({types})
-            ON CONFLICT (event_key) DO NOTHING
+            ON CONFLICT DO NOTHING
             RETURNING id
             """,
             {**same, "rows": data},
@@ -484,16 +549,37 @@ class SicantikNotificationQueue(models.Model):
         """Leave out what a rule with the policy `once` has told already, also when its queue row is
         deleted.
         """
+        told = self._told_by_log(rows)
+        return [row for row in rows if row.get("event_key") not in told] if told else rows
+
+    @api.model
+    def _told_by_log(self, rows):
+        """Give the event keys of those rows of rules with the policy `once` that the log knows as told; what
+        may have left counts as told.
+
+        :rtype: set
+        """
         keys = [row["event_key"] for row in rows if ONCE in (row.get("event_key") or "")]
         if not keys:
-            return rows
-        told = (
+            return set()
+        told = ["|", ("state", "=", "sent"), ("error_class", "=", errors.INTERRUPTED)]
+        groups = (
             self.env["sicantik.notification.log"]
             .sudo()
-            ._read_group([("event_key", "in", keys), ("state", "=", "sent")], ["event_key"])
+            ._read_group([("event_key", "in", keys), *told], ["event_key"])
         )
-        told = {key for (key,) in told}
-        return [row for row in rows if row.get("event_key") not in told]
+        return {key for (key,) in groups}
+
+    @api.model
+    def _told(self, rows):
+        """Give the event keys of those rows that a rule with the policy `once` has told, or is about to.
+
+        :param list[dict] rows: from a rule's `_prepare_rows`
+        :rtype: set
+        """
+        keys = [row["event_key"] for row in rows if ONCE in (row.get("event_key") or "")]
+        queued = self.search_fetch([("event_key", "in", keys)], ["event_key"]) if keys else self
+        return self._told_by_log(rows) | set(queued.mapped("event_key"))
 
     @api.model
     def _forget_counters(self):
@@ -517,8 +603,8 @@ class SicantikNotificationQueue(models.Model):
     @api.model
     def _prepare_skip_log(self, row):
         names = (
-            "rule_id campaign_id partner_id phone res_model res_id template_key context_values error_message "
-            "error_class company_id"
+            "rule_id campaign_id partner_id channel phone email res_model res_id template_key context_values "
+            "error_message error_class company_id"
         ).split()
         return {"queue_id": row["id"], "state": "skipped", **{name: row.get(name) for name in names}}
 
@@ -593,7 +679,9 @@ class SicantikNotificationQueue(models.Model):
         if not rows:
             raise UserError(_("Only failed and skipped messages can be tried again."))
         for row in rows:
-            if not row.phone and row.partner_id.whatsapp_e164:
+            if row.channel == EMAIL and not row.email and row.partner_id.email_normalized:
+                row.email = row.partner_id.email_normalized
+            elif row.channel == WHATSAPP and not row.phone and row.partner_id.whatsapp_e164:
                 row.phone = row.partner_id.whatsapp_e164
         rows._take_keys_again()
         rows.write(
@@ -649,7 +737,9 @@ class SicantikNotificationQueue(models.Model):
             **{
                 name: self[name]
                 for name in (
+                    "channel",
                     "phone",
+                    "email",
                     "res_model",
                     "res_id",
                     "template_key",
@@ -664,11 +754,13 @@ class SicantikNotificationQueue(models.Model):
 
     @api.model
     def cron_process_queue(self):
-        """Scheduled action: send what is due, within a budget of time, or have lanes of jobs do it.
+        """Scheduled action: fire the triggers whose time has come, then send what is due, within a budget of
+        time, or have lanes of jobs do it.
 
         :return: {"processed", "sent", "failed", "skipped"}: how many rows
         :rtype: dict
         :raise AccessError: the caller is not a notification manager
         """
         self.env["sicantik.notification.access"]._check_manager()
+        self.env["sicantik.notification.clock"].sudo()._run()
         return self.env["sicantik.notification.lane"].sudo()._drain_or_start()

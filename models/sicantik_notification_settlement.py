@@ -6,7 +6,7 @@ from datetime import timedelta
 from odoo import api, fields, models
 
 from ..providers import ACCEPTED, UNKNOWN, errors
-from .road import Refusal, Wait
+from .road import Handed, Refusal, Wait
 from .sicantik_notification_queue import ONCE
 
 # Minutes before the first further attempt of a message without a rule; doubled each time.
@@ -18,7 +18,7 @@ BACKOFF_JITTER = 0.1
 # From so many attempts on, “slow down” is a failure like others: a provider could say it for ever.
 PATIENT_ATTEMPTS = 25
 # Refusals found before anything was sent that are decisions, not failures.
-HELD_BACK = ("blacklisted", "no_number", "no_opt_in", "no_recipient", "capped")
+HELD_BACK = ("blacklisted", "no_number", "no_email", "no_opt_in", "no_recipient", "capped")
 # What the settle writes, with the types in the database.
 COLUMNS = {
     "state": "text",
@@ -60,7 +60,7 @@ class SicantikNotificationSettlement(models.AbstractModel):
             {
                 "id": job.row.id,
                 "retry_count": job.row.retry_count,
-                "attempt_count": job.row.attempt_count + len(job.attempts),
+                "attempt_count": job.row.attempt_count + len(job.attempts) + isinstance(job.verdict, Handed),
                 **self._values(job, senders, rules.get(job.row.rule_id)),
             }
             for job in jobs
@@ -84,6 +84,12 @@ class SicantikNotificationSettlement(models.AbstractModel):
                 "state": "skipped" if job.verdict.error_class in HELD_BACK else "failed",
                 "error_class": job.verdict.error_class,
                 "error_message": job.verdict.error_message,
+            }
+        if isinstance(job.verdict, Handed):
+            return {
+                "state": "sent",
+                "sent_date": fields.Datetime.now(),
+                "external_message_id": job.verdict.message_id,
             }
         if isinstance(job.verdict, Wait) and (not job.attempts or job.row.attempt_count < PATIENT_ATTEMPTS):
             return {
@@ -214,6 +220,17 @@ class SicantikNotificationSettlement(models.AbstractModel):
                     "state": "skipped" if held_back else "failed",
                     "error_class": job.verdict.error_class,
                     "error_message": job.verdict.error_message,
+                }
+            ]
+        if isinstance(job.verdict, Handed):
+            return [
+                {
+                    "queue_id": job.row.id,
+                    "state": "sent",
+                    "sent_date": fields.Datetime.now(),
+                    "external_message_id": job.verdict.message_id,
+                    "attempt": job.row.attempt_count + 1,
+                    "delivery_state": "accepted",
                 }
             ]
         logs = self.env["sicantik.whatsapp.dispatcher"]._prepare_attempt_logs(

@@ -69,7 +69,7 @@ class SicantikNotificationTrigger(models.Model):
     state_to = fields.Char(string="Status To", help="Empty: any. Several statuses are separated by commas.")
     condition_domain = fields.Char(help="Which records count, such as [('active', '=', True)]. Empty: all.")
 
-    # When it is due
+    # When it is due: see `sicantik_notification_timetable.py`
     cron_interval_number = fields.Integer(string="Every", default=1)
     cron_interval_type = fields.Selection(
         [
@@ -82,14 +82,18 @@ class SicantikNotificationTrigger(models.Model):
         string="Interval Unit",
         default="days",
     )
-    next_run = fields.Datetime(copy=False)
     date_field_id = fields.Many2one(
         "ir.model.fields",
         ondelete="cascade",
         domain="[('model_id', '=', model_id), ('ttype', 'in', ('date', 'datetime'))]",
     )
     time_offsets = fields.Char(help="Before (-) or after the date: -90d,-60d,-30d,-7d or -1h.")
-    tolerance_minutes = fields.Integer(default=5)
+    tolerance_minutes = fields.Integer(
+        string="Tolerance (minutes)",
+        default=5,
+        help="For offsets of less than a day from a time: the message leaves as soon as the moment is no "
+        "more than this away, and not when it has passed by more than this (five minutes at least).",
+    )
 
     # What came of it
     rule_ids = fields.One2many("sicantik.notification.rule", "trigger_id", string="Rules")
@@ -541,9 +545,9 @@ class SicantikNotificationTrigger(models.Model):
         for rule in rules:
             if rule_ids is not None and rule.id not in rule_ids:
                 continue
-            matched, queued, error = rule._apply(records, events)
+            matched, queued, error, held_back = rule._apply(records, events)
             if matched or error:
-                rows.append(journal._row(self, matched, rule, error))
+                rows.append(journal._row(self, matched, rule, error, held_back))
             for record_id, ids in queued.items():
                 made.setdefault(record_id, []).extend(ids)
         queue_ids = [id_ for ids in made.values() for id_ in ids]

@@ -38,6 +38,15 @@ with Registry(name).cursor() as cr:
     exec(code)
 """
 DRAIN = "print(env['sicantik.notification.queue'].cron_process_queue(), flush=True)"
+KILLED_BEFORE_SETTLING = """
+import os, signal
+def die(settlement, *args):
+    mails = settlement.env["mail.mail"].search_count([("subject", "=", "Concurrency")])
+    print(mails, "mail", flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+type(env["sicantik.notification.settlement"])._settle = die
+env["sicantik.notification.queue"].cron_process_queue()
+"""
 FIRE = """
 cr.execute("SELECT 1")  # from here on it sees the database as it is now
 print("started", flush=True)
@@ -238,6 +247,46 @@ class TestConcurrency(ConcurrencyCase):
             self.assertEqual((row.state, row.error_class), ("failed", "interrupted"))
             self.assertEqual(row.log_ids.mapped("error_class"), ["interrupted"])
         self.assertEqual(len(self.gateway.messages()), 1)
+
+    def test_killed_after_an_email_was_written(self):
+        """The mail is there when its row is settled, and not a moment earlier."""
+        with self.environment() as env:
+            permit = env["sicantik.permit"].create({"partner_id": self.ids["res.partner"]})
+            template = env["mail.template"].create(
+                {
+                    "name": "Concurrency",
+                    "model_id": env["ir.model"]._get_id("sicantik.permit"),
+                    "subject": "Concurrency",
+                    "body_html": "<p>Hello</p>",
+                }
+            )
+            rule = env["sicantik.notification.rule"].browse(self.ids["sicantik.notification.rule"])
+            rule.write({"channel": "email", "mail_template_id": template.id})
+            env["res.partner"].browse(self.ids["res.partner"]).email = "concurrency@example.com"
+            env["sicantik.notification.trigger"]._process_trigger("concurrency", permit)
+
+        def mails(env):
+            return env["mail.mail"].search([("model", "=", permit._name), ("res_id", "=", permit.id)])
+
+        try:
+            process = self._process(KILLED_BEFORE_SETTLING)
+            self._go(process)
+            self.assertEqual(process.stdout.readline().strip(), "1 mail")
+            process.wait(TIMEOUT)
+            with self.environment() as env:
+                row = env["sicantik.notification.queue"].search([("res_id", "=", permit.id)])
+                self.assertEqual((row.channel, row.state), ("email", "processing"))
+                self.assertFalse(mails(env))
+            for _drain in range(2):
+                with self.environment() as env:
+                    env["sicantik.notification.queue"].cron_process_queue()
+            with self.environment() as env:
+                self.assertEqual(row.with_env(env).state, "sent")
+                self.assertEqual(len(mails(env)), 1)
+        finally:
+            with self.environment() as env:
+                mails(env).unlink()
+                env["mail.template"].browse(template.id).unlink()
 
     def test_a_living_worker_keeps_its_rows(self):
         """However slow its provider is: another drain in between takes nothing from it."""
