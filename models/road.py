@@ -25,6 +25,7 @@ class Row(NamedTuple):
     max_retries: int
     attempt_count: int
     error_class: str | None
+    auto_message_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,8 @@ class Job:
     """One message under way: its row, the ways that are left, and what was tried.
 
     `verdict` is a Refusal or a Wait when it is given up for now without an answer that decides.
-    `window_open` says that Meta counts it as an answer; `rule_counted` that the rule's limit has counted it.
+    `window_open` says that Meta counts it as an answer; `rule_counted` that the rule's limit has counted it;
+    `paced` that it has its turn among the auto messages.
     """
 
     row: Row
@@ -104,6 +106,7 @@ class Job:
     verdict: Refusal | Wait | None = None
     window_open: bool = False
     rule_counted: bool = False
+    paced: bool = False
 
     @property
     def answer(self):
