@@ -5,6 +5,7 @@ from . import test_concurrency
 from . import test_contact_input
 from . import test_data
 from . import test_dispatcher
+from . import test_doors
 from . import test_fences
 from . import test_i18n
 from . import test_lanes
