@@ -52,7 +52,7 @@ except psycopg2.Error as error:
 
 
 @tagged("post_install", "-at_install")
-class TestConcurrency(BaseCase):
+class ConcurrencyCase(BaseCase):
     """What these tests create is committed, so that other connections see it, and deleted in the end."""
 
     @classmethod
@@ -183,6 +183,15 @@ class TestConcurrency(BaseCase):
         process.stdin.write("go\n")
         process.stdin.flush()
 
+    def _wait_for(self, condition):
+        deadline = time.monotonic() + TIMEOUT
+        while not condition():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.05)
+
+
+@tagged("post_install", "-at_install")
+class TestConcurrency(ConcurrencyCase):
     # === SEVERAL DRAINS ===#
 
     def test_two_processes_send_each_message_once(self):
@@ -303,12 +312,6 @@ class TestConcurrency(BaseCase):
         # Starts are 0.1 s apart; a slow machine lets single ones arrive late, never too many in a second.
         most = max(sum(1 for one in times if start <= one < start + 1) for start in times)
         self.assertLessEqual(most, 10 + 3)
-
-    def _wait_for(self, condition):
-        deadline = time.monotonic() + TIMEOUT
-        while not condition():
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.05)
 
     # === THE CALLER'S TRANSACTION ===#
 
