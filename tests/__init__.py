@@ -1,4 +1,5 @@
 from . import test_auto_message
+from . import test_auto_message_processes
 from . import test_capture
 from . import test_cleanup
 from . import test_concurrency
