@@ -54,15 +54,15 @@ class TestRecipients(AutoMessageCase):
 
     def test_every_shape(self):
         budi = self._partner("Budi", "081200000012")
-        expected = {"+6281200000021": False, "+6281200000012": "Budi"}
+        expected = {"+6281200000921": False, "+6281200000012": "Budi"}
         for contacts in (
-            f"081200000021, {budi.id}",
-            f"6281200000021;{budi.id}",
-            f"+62 812-0000-0021\n{budi.id}",
-            f"[81200000021, {budi.id}]",
-            json.dumps(["0812 0000 0021", str(budi.id)]),
-            json.dumps([{"phone": "081200000021", "name": "X"}, {"id": budi.id}]),
-            json.dumps([{"phone_number": 6281200000021, "id": 99}, {"phone_number": "081200000012"}]),
+            f"081200000921, {budi.id}",
+            f"6281200000921;{budi.id}",
+            f"+62 812-0000-0921\n{budi.id}",
+            f"[81200000921, {budi.id}]",
+            json.dumps(["0812 0000 0921", str(budi.id)]),
+            json.dumps([{"phone": "081200000921", "name": "X"}, {"id": budi.id}]),
+            json.dumps([{"phone_number": 6281200000921, "id": 99}, {"phone_number": "081200000012"}]),
         ):
             with self.subTest(contacts):
                 message, found = self._read(contacts)
@@ -515,7 +515,7 @@ class TestOnTheRoad(AutoMessageCase):
         self.assertEqual((message.sent_count, message.total_count), (3, 3))
 
 
-class TestRights(SecurityCase):
+class TestAutoMessageRights(SecurityCase):
     """Managers plan; users read; nobody else sees anything."""
 
     @classmethod
@@ -546,6 +546,19 @@ class TestRights(SecurityCase):
         )
         for user in ("staff", "official", "employee", "portal", "public"):
             self.assertRefused(user, name, "read", self.message.ids, ["contact_input"])
+
+    def test_a_manager_fills_the_form(self):
+        """Also with contacts that they may not see themselves."""
+        other = self.env["res.company"].create({"name": "Other office"})
+        hidden = self._partner("Hidden", "081200000015", company_id=other.id)
+        form = Form(self.as_user("manager", self.message._name))
+        form.title, form.message = "T", "M"
+        form.contact_input = f"081200000011, {hidden.id}, {self.partner.id}"
+        self.assertEqual((form.valid_count, form.left_out_count), (2, 1))
+        self.assertNotIn("Hidden", form.left_out)
+        message = form.save()
+        message.action_schedule()
+        self.assertEqual(message.state, "scheduled")
 
     def test_the_state_follows_the_buttons(self):
         with self.assertRaisesRegex(UserError, "buttons"):
