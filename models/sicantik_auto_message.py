@@ -314,7 +314,7 @@ class SicantikAutoMessage(models.Model):
                         allowed=", ".join(labels[one] for one in allowed),
                     )
                 )
-        super().write({"state": state, **vals})
+        return super().write({"state": state, **vals})
 
     def _check_recipients(self):
         """Read the contacts again, which may have changed since.

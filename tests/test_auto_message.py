@@ -9,11 +9,15 @@ from psycopg2 import IntegrityError
 
 from odoo import fields
 from odoo.exceptions import AccessError, UserError, ValidationError
-from odoo.tests import Form
+from odoo.tests import Form, tagged
+from odoo.tests.common import BaseCase
 from odoo.tools import mute_logger
 
 from ..models import run
 from ..models import sicantik_auto_message as auto_messages
+from ..models.limits import Full, Ledger, Turns
+from ..models.road import Job, Row, Sender
+from ..providers import Route
 from .common import NotificationCase
 from .test_security import SecurityCase
 
@@ -460,6 +464,56 @@ class TestPace(AutoMessageCase):
         self.drain()
         woken = self.env["ir.cron.trigger"].search([("cron_id", "=", cron.id)]).mapped("call_at")
         self.assertIn(message.queue_ids.sorted("id")[1].scheduled_date, woken)
+
+
+@tagged("post_install", "-at_install")
+class TestTurns(BaseCase):
+    """The arithmetic of the pause, over an afternoon."""
+
+    def test_turns(self):
+        """Two long messages, all of them due at once: the pause of each is kept, none starves, and few rows
+        are moved when one is sent.
+        """
+        delays = {1: 60, 2: 20}
+        row = Row(*[None] * len(Row._fields))._replace(company_id=7, priority=5)
+        waiting = [
+            (0.0, row._replace(id=10 * n + auto, auto_message_id=auto)) for n in range(100) for auto in delays
+        ]
+        turns, sent, visits = Turns(), [], 0
+        for now in range(0, 9000, 5):
+            due = [one for at, one in waiting if at <= now]
+            waiting = [(at, one) for at, one in waiting if at > now]
+            for start in range(0, len(due), 64):  # as many as the drain plans at once
+                turns = Turns(turns.next_slot)
+                ledger = Ledger(
+                    now,
+                    {1: Sender(1, "S", "fonnte", None, None)},
+                    {},
+                    windows={},
+                    states={},
+                    lines={},
+                    pairs={},
+                    reached={},
+                    default_priority=5,
+                    horizon=2.0,
+                    turns={7: turns},
+                    delays=delays,
+                )
+                for one in due[start : start + 64]:
+                    visits += 1
+                    found = ledger.admit(Job(one, [Route(1, None, None)]))
+                    if isinstance(found, Full):
+                        waiting.append((found.until, one))
+                    else:
+                        sent.append((found, one.auto_message_id))
+        self.assertEqual(len(sent), 200)
+        for (before, auto), (after, _auto) in zip(sent, sent[1:], strict=False):
+            self.assertGreaterEqual(after - before, delays[auto])
+        self.assertLess(sent[-1][0], 100 * (60 + 20) * 1.1)
+        first_half = [auto for _at, auto in sent[:100]]
+        self.assertGreater(first_half.count(2), 25)
+        self.assertGreater(first_half.count(1), 25)
+        self.assertLess(visits, 200 * 25)
 
 
 class TestOnTheRoad(AutoMessageCase):

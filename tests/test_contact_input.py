@@ -10,6 +10,7 @@ from odoo.tests.common import BaseCase
 
 from ..models.contact_input import MALFORMED, NO_PHONE, NOT_A_CONTACT, Entry, parse
 
+SETTINGS = settings(deadline=None, database=None, derandomize=True)
 NUMBERS = st.integers(0, 99_999_999).map(lambda number: f"0812{number:08}")
 IDS = st.integers(1, 99_999_999)
 JSON = st.recursive(
@@ -83,7 +84,7 @@ class TestContactInput(BaseCase):
             plain(parse('[null, "081200000001", {}, 7]')), [NOT_A_CONTACT, "081200000001", NO_PHONE, 7]
         )
 
-    @settings(deadline=None)
+    @SETTINGS
     @given(st.lists(NUMBERS | IDS, min_size=1))
     def test_every_shape_says_the_same(self, contacts):
         texts = [str(one) for one in contacts]
@@ -98,7 +99,7 @@ class TestContactInput(BaseCase):
         for shape in shapes:
             self.assertEqual(plain(parse(shape)), contacts, shape)
 
-    @settings(deadline=None)
+    @SETTINGS
     @given(st.text() | JSON.map(json.dumps) | st.lists(JSON).map(json.dumps))
     def test_any_text(self, text):
         """Never an exception; each entry is exactly one thing, and can be shown and stored."""
@@ -110,7 +111,7 @@ class TestContactInput(BaseCase):
             self.assertNotIn("\x00", entry.text)
             entry.text.encode()
 
-    @settings(deadline=None)
+    @SETTINGS
     @given(st.lists(JSON))
     def test_one_entry_per_element(self, values):
         self.assertEqual(len(parse(json.dumps(values))), len(values))

@@ -31,6 +31,8 @@ curl -X POST https://your-domain.com/api/auto-message-scheduler
 SETTINGS = settings(
     max_examples=60,
     deadline=None,
+    database=None,
+    derandomize=True,
     suppress_health_check=list(HealthCheck),
 )
 JSON = st.recursive(
