@@ -38,6 +38,7 @@ class Row(NamedTuple):
     email: str | None = None
     res_model: str | None = None
     res_id: int | None = None
+    auto_message_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,8 @@ class Job:
 
     `verdict` is a Refusal or a Wait when it is given up for now without an answer that decides, and a Handed
     when it is an e-mail that needs no answer.
-    `window_open` says that Meta counts it as an answer; `rule_counted` that the rule's limit has counted it.
+    `window_open` says that Meta counts it as an answer; `rule_counted` that the rule has counted it for its
+    limit; `paced` that it has its turn among the auto messages.
     `place` is what it still has to take of its recipient's day, `counted_on` the day of which it has taken.
     """
 
@@ -162,6 +164,7 @@ class Job:
     rule_counted: bool = False
     place: Place | None = None
     counted_on: date | None = None
+    paced: bool = False
 
     @property
     def answer(self):

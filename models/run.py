@@ -46,9 +46,10 @@ class Run:
     :param Worker worker: whose claims they are
     :param bool scheduled: whether the scheduler runs it; else a person, a program or a job waits for its end
     :param list ids: only these rows, whatever their schedule
+    :param float seconds: begin nothing new after so many seconds
     """
 
-    def __init__(self, worker, scheduled=False, ids=None):
+    def __init__(self, worker, scheduled=False, ids=None, seconds=LONGEST_RUN):
         self.worker, self.ids = worker, ids
         self.linger = LINGER if scheduled else LINGER_FOR_CALLERS
         self.totals = Counter()
@@ -62,7 +63,7 @@ class Run:
         wall = config["limit_time_real"]
         if scheduled and config["limit_time_real_cron"] >= 0:  # -1: the same
             wall = config["limit_time_real_cron"]
-        self.until = time.monotonic() + min(LONGEST_RUN, (wall or float("inf")) / 2)
+        self.until = time.monotonic() + min(LONGEST_RUN, seconds, (wall or float("inf")) / 2)
         cpu = config["limit_time_cpu"] if config["workers"] else 0
         self.cpu_until = time.process_time() + cpu / 2 if cpu else float("inf")
 
@@ -117,6 +118,8 @@ class Run:
                 lambda env: env["sicantik.notification.drain"]._claim(number, limit, ids, alone, after)
             )
             self.claimed.extend(rows)
+            if ids is not None:  # once each: what has to wait would be claimed again and again
+                self.ids = list(set(ids).difference(row.id for row in rows))
             if not after:
                 self.look_again = time.monotonic() + LOOK_AGAIN
                 self.in_vain = 0 if rows else self.in_vain + 1
@@ -166,6 +169,7 @@ class Run:
         for id_, route, attempt in answers:
             job = self.flying[id_]
             if attempt is None:  # its turn has passed: it needs another one
+                job.paced = False
                 (unsent if last else onward).append(job)
                 continue
             job.attempts.append((route, attempt))
@@ -187,7 +191,8 @@ class Run:
         paced = {sender.id for sender in self.directory.senders if sender.interval} if go else ()
         for job, at in go:
             route = job.routes[0]
-            patience = TURN_PATIENCE if route.provider_id in paced else float("inf")
+            has_turn = at and (job.paced or route.provider_id in paced)
+            patience = TURN_PATIENCE if has_turn else float("inf")
             self.flying[job.row.id] = job
             self.deliveries.submit(job.row.id, route, at, patience)
         self.put_off([job.row.id for job in unsent], 0)

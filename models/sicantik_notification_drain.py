@@ -10,7 +10,7 @@ from ..providers import errors, longest_attempt
 from .limits import precise_now
 from .res_partner import SERVICE_WINDOW
 from .road import EMAIL, NO_POLICY, Job, Refusal, Row, Wait
-from .run import Run
+from .run import LONGEST_RUN, Run
 from .sicantik_notification_worker import ALONE_FROM, Worker
 from .sicantik_whatsapp_dispatcher import Request
 from .transaction import committed
@@ -79,20 +79,23 @@ class SicantikNotificationDrain(models.AbstractModel):
             run.drain()
             while not run.is_over() and run.drain_alone():
                 _logger.info("Notification queue: a message that workers died of was taken alone")
+            worker.run(lambda env: env["sicantik.auto.message"]._finish())
             worker.run(lambda env: env[self._name]._wake_for_the_rest())
         return self._summary(run.totals)
 
     @api.model
-    def _process(self, ids, again=True):
+    def _process(self, ids, again=True, seconds=LONGEST_RUN):
         """Send rows now, whatever their schedule; limits hold.
 
         :param list ids: ids of queue rows; what is not pending is left alone
         :param bool again: whether rows that are not committed yet are sent after the commit
+        :param float seconds: begin nothing new after so many seconds
         :return: as `_run`
         """
         with Worker(self.env) as worker:
-            run = Run(worker, ids=list(ids))
+            run = Run(worker, ids=list(ids), seconds=seconds)
             run.drain()
+            worker.run(lambda env: env["sicantik.auto.message"]._finish())
         if again:
             visible = committed(
                 self.env, lambda env: set(env["sicantik.notification.queue"].browse(ids).exists().ids)
@@ -233,6 +236,7 @@ class SicantikNotificationDrain(models.AbstractModel):
         )
         waits = self.env["sicantik.notification.quiet"]._waits(rows, rules, directory.policies)
         unwanted = self.env["sicantik.notification.mail"]._blocked(row.email for row in rows if row.email)
+        stopped = self.env["sicantik.auto.message"]._stopped({row.auto_message_id for row in rows} - {None})
         jobs, requests = [], []
         for row in rows:
             opted_in, window_open = consents.get(row.partner_id, (False, False))
@@ -241,8 +245,11 @@ class SicantikNotificationDrain(models.AbstractModel):
             if row.channel == EMAIL:
                 job.verdict = self.env["sicantik.notification.mail"]._refusal(row, unwanted)
                 continue
-            job.verdict = self._refusal(row, rules.get(row.rule_id), blocked.get(row.phone), opted_in)
-            job.verdict = job.verdict or waits.get(row.id)
+            job.verdict = (
+                stopped.get(row.auto_message_id)
+                or self._refusal(row, rules.get(row.rule_id), blocked.get(row.phone), opted_in)
+                or waits.get(row.id)
+            )
             if not job.verdict:
                 try:
                     requests.append(self._request(row, opted_in, window_open))

@@ -599,6 +599,7 @@ class SicantikNotificationQueue(models.Model):
                 "progress_percentage",
             ]
         )
+        self.env["sicantik.auto.message"]._forget_counters()
 
     @api.model
     def _prepare_skip_log(self, row):
@@ -697,6 +698,7 @@ class SicantikNotificationQueue(models.Model):
                 "is_blacklisted": False,
             }
         )
+        rows.auto_message_id._reopen()
         rows._wake_cron()
         return True
 
@@ -763,4 +765,5 @@ class SicantikNotificationQueue(models.Model):
         """
         self.env["sicantik.notification.access"]._check_manager()
         self.env["sicantik.notification.clock"].sudo()._run()
+        self.env["sicantik.auto.message"].sudo()._queue_due()
         return self.env["sicantik.notification.lane"].sudo()._drain_or_start()

@@ -18,7 +18,11 @@ BACKOFF_JITTER = 0.1
 # From so many attempts on, “slow down” is a failure like others: a provider could say it for ever.
 PATIENT_ATTEMPTS = 25
 # Refusals found before anything was sent that are decisions, not failures.
-HELD_BACK = ("blacklisted", "no_number", "no_email", "no_opt_in", "no_recipient", "capped")
+HELD_BACK = (
+    *("blacklisted", "capped", "cancelled"),
+    *("no_number", "no_email", "no_opt_in", "no_recipient"),
+)
+STATES_OF_REFUSALS = {**dict.fromkeys(HELD_BACK, "skipped"), "cancelled": "cancelled"}
 # What the settle writes, with the types in the database.
 COLUMNS = {
     "state": "text",
@@ -81,7 +85,7 @@ class SicantikNotificationSettlement(models.AbstractModel):
         """
         if isinstance(job.verdict, Refusal):
             return {
-                "state": "skipped" if job.verdict.error_class in HELD_BACK else "failed",
+                "state": STATES_OF_REFUSALS.get(job.verdict.error_class, "failed"),
                 "error_class": job.verdict.error_class,
                 "error_message": job.verdict.error_message,
             }

@@ -1,0 +1,3 @@
+from . import doors
+from . import auto_message
+from . import trigger
