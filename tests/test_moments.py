@@ -366,7 +366,7 @@ class TestTimeOfDay(ClockCase):
         return len(self.rows())
 
     def test_five_minutes_either_side(self):
-        for minutes, fires in ((66, 0), (65, 1), (60, 1), (55.5, 1), (55, 0), (30, 0)):
+        for minutes, fires in ((66, 0), (65, 1), (60, 1), (55, 1), (54.9, 0), (30, 0)):
             with self.subTest(minutes):
                 before = len(self.rows())
                 session = self._session()
