@@ -6,7 +6,7 @@ from unittest.mock import patch
 from freezegun import freeze_time
 
 from odoo.exceptions import AccessError, UserError, ValidationError
-from odoo.tests import new_test_user, tagged
+from odoo.tests import Form, new_test_user, tagged
 from odoo.tools import mute_logger
 
 from ..models import sicantik_notification_clock as clock
@@ -135,6 +135,14 @@ class TestCronTrigger(ClockCase):
         with freeze_time(NINE + timedelta(hours=3)):
             self.trigger.cron_interval_type = "weeks"
         self.assertEqual(self.trigger.next_run, NINE + 14 * DAILY)
+
+    def test_in_the_form(self):
+        with freeze_time(NINE + timedelta(hours=3, minutes=20)), Form(self.trigger) as form:
+            form.cron_interval_type = "hours"
+            self.assertEqual(form.next_run, NINE + timedelta(hours=4))
+            form.next_run = NINE + timedelta(hours=5, minutes=30)
+        self.look(self.trigger.next_run)
+        self.assertEqual(self.trigger.next_run, NINE + timedelta(hours=6, minutes=30))
 
     def test_a_run_that_nobody_has_entered(self):
         with freeze_time("2026-05-05 10:20:30"):
@@ -453,6 +461,7 @@ class TestClockProcesses(ConcurrencyCase):
         with self.environment() as env:
             self.assertEqual(sorted(self._rows(env).mapped("res_id")), self.permits)
             trigger = env["sicantik.notification.trigger"].browse(self.ids["sicantik.notification.trigger"])
+            self.assertEqual(trigger.execution_count, 40, "each record is looked at by one of them")
             self.assertFalse(trigger.run_slot)
             self.assertGreater(trigger.next_run, datetime.now())
 

@@ -492,6 +492,8 @@ class TestMomentProcesses(ConcurrencyCase):
         with self.environment() as env:
             rows = env["sicantik.notification.queue"].search([("res_id", "in", self.permits.ids)])
             self.assertEqual(sorted(rows.mapped("res_id")), self.permits.ids)
+            trigger = env["sicantik.notification.trigger"].browse(self.ids["sicantik.notification.trigger"])
+            self.assertEqual(trigger.execution_count, 30)
 
     def test_without_the_lock_the_memory_decides(self):
         """Whatever else fails, the database takes each moment once."""
