@@ -5,7 +5,8 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from ..providers import Account
-from .sending_window import FALLBACK_ZONE, Window
+from .company_time import DEFAULT_ZONE
+from .sending_window import Window
 
 # Messages of this priority, and those above it, are urgent.
 URGENT = 9
@@ -71,7 +72,7 @@ class Policy(NamedTuple):
     zone: str
 
 
-NO_POLICY = Policy(None, 0, FALLBACK_ZONE)
+NO_POLICY = Policy(None, 0, DEFAULT_ZONE)
 
 
 @dataclass(frozen=True, slots=True)

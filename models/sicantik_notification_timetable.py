@@ -2,7 +2,7 @@ from odoo import _, api, fields, models
 from odoo.exceptions import UserError, ValidationError
 
 from . import offsets
-from .company_time import DEFAULT_ZONE, coming, slot_after
+from .company_time import coming, slot_after
 
 # Writing one of these may bring the next run nearer.
 TIMED = {"active", "trigger_type", "cron_interval_number", "cron_interval_type", "next_run"}
@@ -77,7 +77,7 @@ class SicantikNotificationTimetable(models.Model):
 
         :rtype: str
         """
-        return self.env["res.company"]._get_main_company().sudo().partner_id.tz or DEFAULT_ZONE
+        return self.env["res.company"]._get_main_company()._notification_tz()
 
     @api.model
     def _upcoming(self, hour):
