@@ -25,6 +25,7 @@ class Row(NamedTuple):
     max_retries: int
     attempt_count: int
     error_class: str | None
+    late_provider_id: int | None
 
 
 @dataclass(frozen=True, slots=True)

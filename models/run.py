@@ -16,6 +16,7 @@ from odoo.tools import config
 from ..providers import Deliveries, goes_on
 from .limits import precise_now
 from .road import Refusal
+from .sicantik_whatsapp_event import apply_pending
 
 _logger = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ TURN_PATIENCE = 0.5
 LOOK_AGAIN = 1.0
 # Seconds for which what is read of providers, rules and templates holds.
 FRESH = 1.0
+# Seconds after which it looks for what providers have told.
+LISTEN_AGAIN = 1.0
 # A run lasts half of what Odoo allows, in wall and in processor time, and never longer …
 LONGEST_RUN = 240
 # … waits so many seconds for a message's turn, when nobody waits for its end …
@@ -58,6 +61,7 @@ class Run:
         self.flying = {}  # {row id: Job}
         self.more = True  # whether there may be due rows that nobody has claimed
         self.look_again = 0.0  # when to look for them although there were none
+        self.listen_again = 0.0  # when to look for what providers have told
         self.in_vain = 0  # how often in a row there were none although the database said so
         wall = config["limit_time_real"]
         if scheduled and config["limit_time_real_cron"] >= 0:  # -1: the same
@@ -83,6 +87,8 @@ class Run:
         try:
             while True:
                 over = self.is_over()
+                if not over and self.ids is None and time.monotonic() > self.listen_again:
+                    self.listen()
                 if not over:
                     self.claim(alone)
                 answers = self.gather(over)
@@ -102,6 +108,14 @@ class Run:
         self.more = True
         self.drain(alone=True)
         return self.totals != before
+
+    # === LISTEN ===#
+
+    def listen(self):
+        """Apply what providers have told by webhook; a message may come back by it."""
+        if apply_pending(self.worker):
+            self.more = True
+        self.listen_again = time.monotonic() + LISTEN_AGAIN
 
     # === CLAIM ===#
 

@@ -71,6 +71,7 @@ class SicantikNotificationDrain(models.AbstractModel):
             run.drain()
             while not run.is_over() and run.drain_alone():
                 _logger.info("Notification queue: a message that workers died of was taken alone")
+            run.listen()
             worker.run(lambda env: env[self._name]._wake_for_the_rest())
         return self._summary(run.totals)
 
@@ -221,6 +222,7 @@ class SicantikNotificationDrain(models.AbstractModel):
                 except ValidationError as error:
                     job.verdict = Refusal(errors.UNKNOWN, str(error))
         plans = self.env["sicantik.whatsapp.dispatcher"]._plan(requests, directory)
+        self._keep_late_reasons(jobs, plans)
         for job in jobs:
             plan = plans.get(job.row.id)
             if isinstance(plan, Refusal):
@@ -228,6 +230,16 @@ class SicantikNotificationDrain(models.AbstractModel):
             elif plan:
                 job.routes = plan
         return jobs
+
+    def _keep_late_reasons(self, jobs, plans):
+        """Have messages that were refused late, and that nobody else can take, end for that first reason."""
+        late = {job.row.id: job.row for job in jobs if job.row.late_provider_id}
+        stuck = [id_ for id_ in late if isinstance(plans.get(id_), Refusal)]
+        for row in self.env["sicantik.notification.queue"].browse(stuck):
+            error_class = late[row.id].error_class
+            if plans[row.id].error_class == "no_provider" and error_class in errors.FAILOVER:
+                reason = _("%s No other provider can take this message.", row.error_message or "")
+                plans[row.id] = Refusal(error_class, reason)
 
     def _consents(self, partner_ids):
         """Read who agreed, and who has written within 24 hours: {partner id: (opted in, window open)}."""
@@ -264,6 +276,7 @@ class SicantikNotificationDrain(models.AbstractModel):
             body=row.body or "",
             context=self.env["sicantik.notification.queue"]._read_context(row.context_values),
             reference=f"{self.env.cr.dbname}:{row.id}",
+            without=row.late_provider_id,
         )
 
     @api.model

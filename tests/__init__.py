@@ -11,9 +11,11 @@ from . import test_limits
 from . import test_models
 from . import test_plain_domain
 from . import test_queue
+from . import test_receipts
 from . import test_rule
 from . import test_security
 from . import test_tours
 from . import test_trigger
 from . import test_wires
+from . import test_webhook
 from . import test_wizard

@@ -41,6 +41,7 @@ MATRIX = {
     "sicantik.notification.allowance": {"manager": "r"},
     "sicantik.notification.usage": {"manager": "r"},
     "sicantik.whatsapp.pair": {"manager": "r"},
+    "sicantik.whatsapp.event": {"manager": "r"},
     "sicantik.notification.test.wizard": WIZARD,
     "sicantik.notification.preview.wizard": WIZARD,
 }
