@@ -175,7 +175,7 @@ class SicantikWhatsappReceipt(models.AbstractModel):
             if provider_id not in groups[one.provider_id]:
                 continue
             facts = {
-                "sent_date": _moment(one),
+                "sent_date": _moment(one.event, one.date),
                 "provider_id": provider_id,
                 "provider_type": provider_type,
                 "external_message_id": one.event.message_id,
@@ -213,7 +213,7 @@ class SicantikWhatsappReceipt(models.AbstractModel):
         before = RANKS.get(values["delivery_state"] or events.ACCEPTED)
         rank = max([before, *(RANKS[receipt.state] for _id, receipt, _date in track.told)])
         for id_, receipt, date in track.told:
-            at = min(receipt.at or date, date)
+            at = _moment(receipt, date)
             told = RANKS[receipt.state]
             verdicts[id_] = APPLIED
             if told == RANKS[events.FAILED] and rank > told:
@@ -334,6 +334,8 @@ class SicantikWhatsappReceipt(models.AbstractModel):
         leave again.
         """
         told = {track.queue_id: track for track in tracks if track.queue_id}
+        if not told:
+            return
         self._lock_rows(told)
         self.env.cr.execute(
             """
@@ -346,7 +348,8 @@ class SicantikWhatsappReceipt(models.AbstractModel):
                                     THEN regexp_replace(q.event_key, ':' || q.id || '$', '')
                                     ELSE q.event_key END,
                    write_date = now() at time zone 'UTC'
-              FROM unnest(%s, %s, %s::text[]) AS s (id, provider_id, external_message_id)
+              FROM unnest(%s::integer[], %s::integer[], %s::text[])
+                   AS s (id, provider_id, external_message_id)
               JOIN sicantik_notification_queue r ON r.id = s.id
          LEFT JOIN sicantik_notification_queue k
                 ON k.id <> r.id AND k.event_key = regexp_replace(r.event_key, ':' || r.id || '$', '')
@@ -374,9 +377,9 @@ class SicantikWhatsappReceipt(models.AbstractModel):
         self.env["sicantik.notification.queue"]._forget_counters()
 
 
-def _moment(stored):
-    """Give when an event happened, as far as it says; never later than when it came."""
-    return min(stored.event.at or stored.date, stored.date)
+def _moment(receipt, date):
+    """Give when something happened, as far as the receipt says; never later than when that came."""
+    return min(receipt.at or date, date).replace(microsecond=0)
 
 
 def _earliest(one, other):

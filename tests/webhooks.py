@@ -7,6 +7,7 @@ from itertools import count
 
 import requests
 
+from odoo import fields
 from odoo.tests import HttpCase
 
 from ..providers import events
@@ -33,7 +34,7 @@ class EventCase(NotificationCase):
 
     def tell(self, provider, *told):
         """Have a provider tell events, without applying them; give their rows."""
-        last = self.events.search([], limit=1).id
+        last = self.events.search([], limit=1).id or 0
         self.events._store(provider, told)
         return self.events.search([("id", ">", last)], order="id")
 
@@ -43,6 +44,11 @@ class EventCase(NotificationCase):
         self.drain()
         return rows
 
+    def wait_for_the_pair(self):
+        """Let the time pass after which Meta takes a second message to the same number."""
+        self.env["sicantik.whatsapp.pair"].search([]).unlink()
+        self.rows(state="pending").scheduled_date = fields.Datetime.now()
+
     def receipt(self, message_id, state, key="", **values):
         return events.Receipt(key or f"{message_id}:{state}", message_id, state, **values)
 
@@ -50,8 +56,10 @@ class EventCase(NotificationCase):
         return events.Inbound(f"in:{next(self.numbers)}", phone, text=text, **values)
 
     def send(self, **vals):
-        """Send one message; give its row and log row."""
-        row = self._row(**vals)
+        """Send one message, each to a number of its own: Meta takes one in six seconds to the same one. Give
+        its row and log row.
+        """
+        row = self._row(**{"phone": f"0812000{next(self.numbers):05}", **vals})
         self.drain()
         return row, self.logs.search([("queue_id", "=", row.id)], order="id")[-1:]
 
