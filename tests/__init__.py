@@ -1,6 +1,7 @@
 from . import test_capture
 from . import test_cleanup
 from . import test_concurrency
+from . import test_consent
 from . import test_data
 from . import test_dispatcher
 from . import test_fences
@@ -14,6 +15,7 @@ from . import test_queue
 from . import test_receipts
 from . import test_rule
 from . import test_security
+from . import test_template_sync
 from . import test_tours
 from . import test_trigger
 from . import test_wires
