@@ -116,6 +116,12 @@ class SicantikWhatsappConsent(models.AbstractModel):
             opt_words.read_words(get(OPT_IN_WORDS), opt_words.OPT_IN),
         )
 
+    @api.model
+    def _is_wish(self, event):
+        """Whether a message opts out or in by a word."""
+        _policy, opt_out, opt_in = self._settings()
+        return bool(opt_words.wish_of(event.text, event.payload, opt_out, opt_in))
+
     # === DECIDING ===#
 
     def _decide(self, wish, stored, opted_out_on, settings):

@@ -1,13 +1,14 @@
 import dataclasses
 import json
 import logging
+import time
 import traceback
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from odoo import api, fields, models
 
-from ..providers import events
+from ..providers import events, provider_for
 from ..providers.base import storable
 from .limits import precise_now
 
@@ -41,6 +42,13 @@ FIRST_RETRY = timedelta(seconds=10)
 LONGEST_ID = 250
 # Seconds within which one call of the scheduled action is enough for all that comes.
 WAKE_INTERVAL = 2
+
+
+# The status of a message whose sender's number is still to be asked for; how long that may take in all, and
+# for one of them (connect, read).
+NUMBERLESS = "number unknown"
+ASK_SECONDS = 5.0
+ASK_TIMEOUT = (2.0, 3.0)
 
 
 class Stored(NamedTuple):
@@ -178,6 +186,8 @@ class SicantikWhatsappEvent(models.Model):
             status = "stop" if event.opted_out else "resume"
         elif isinstance(event, events.SenderChange):
             status = "works" if event.works else event.error_class
+        elif isinstance(event, events.Inbound) and event.sender and not event.phone:
+            status = NUMBERLESS
         return (
             KIND_OF[type(event)],
             values["key"][: events.MAX_KEY],
@@ -209,11 +219,12 @@ class SicantikWhatsappEvent(models.Model):
             SELECT id, provider_id, kind, payload, create_date
               FROM sicantik_whatsapp_event
              WHERE state = 'pending' AND (%(any)s OR id = ANY(%(ids)s))
+               AND status IS DISTINCT FROM %(numberless)s
           ORDER BY id
              LIMIT %(limit)s
                FOR UPDATE SKIP LOCKED
             """,
-            {"any": ids is None, "ids": ids or [], "limit": CHUNK},
+            {"any": ids is None, "ids": ids or [], "limit": CHUNK, "numberless": NUMBERLESS},
         )
         by_applier, verdicts = {}, {}
         for id_, provider_id, kind, payload, date in self.env.cr.fetchall():
@@ -254,6 +265,35 @@ class SicantikWhatsappEvent(models.Model):
             ],
         )
         self.invalidate_model()
+
+    # === WHO WROTE ===#
+
+    @api.model
+    def _numberless(self):
+        """Give messages of people whose number was not told; of wishes only, for each costs a request.
+
+        :return: [(event id, Account, the id of the person that was told)]
+        :rtype: list
+        """
+        events_ = self.search(
+            [("state", "=", "pending"), ("status", "=", NUMBERLESS)], limit=CHUNK, order="id"
+        )
+        if not events_:
+            return []
+        consent = self.env["sicantik.whatsapp.consent"]
+        wishes = events_.filtered(lambda one: consent._is_wish(self._event_of(one.kind, one.payload)))
+        (events_ - wishes).write({"status": False})
+        return [(one.id, one.provider_id._account(), json.loads(one.payload)["sender"]) for one in wishes]
+
+    @api.model
+    def _put_numbers(self, numbers):
+        """Add numbers that services have told when they were asked.
+
+        :param dict numbers: {event id: E.164 number, or an empty text}
+        """
+        for event in self.browse(numbers):
+            payload = {**json.loads(event.payload), "phone": numbers[event.id]}
+            event.write({"payload": json.dumps(payload), "status": False})
 
     # === WHAT CAME TOO EARLY ===#
 
@@ -299,6 +339,7 @@ def apply_pending(transactions):
     """
     total = 0
     transactions.run(lambda env: env[MODEL]._look_again())
+    _ask_numbers(transactions)
     for _chunk in range(CHUNKS):
         try:
             count = transactions.run(lambda env: env[MODEL]._apply())
@@ -312,9 +353,25 @@ def apply_pending(transactions):
     return total
 
 
+def _ask_numbers(transactions):
+    """Ask services whose number it is that wishes something, with no transaction open; the rest next time."""
+    deadline, numbers = time.monotonic() + ASK_SECONDS, {}
+    for id_, account, sender in transactions.run(lambda env: env[MODEL]._numberless()):
+        if time.monotonic() > deadline:
+            break
+        quick = dataclasses.replace(account, timeout=ASK_TIMEOUT)
+        numbers[id_] = provider_for(quick).number_of(sender)
+    if numbers:
+        transactions.run(lambda env: env[MODEL]._put_numbers(numbers))
+
+
 def _apply_one_by_one(transactions):
     ids = transactions.run(
-        lambda env: env[MODEL].search([("state", "=", "pending")], order="id", limit=CHUNK).ids
+        lambda env: (
+            env[MODEL]
+            .search([("state", "=", "pending"), ("status", "!=", NUMBERLESS)], order="id", limit=CHUNK)
+            .ids
+        )
     )
     for id_ in ids:
         try:

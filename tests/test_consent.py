@@ -309,3 +309,17 @@ class TestConsentOverHttp(DoorCase):
         self.happen(meta, "preference", value="stop", **{"from": "6281200000001"})
         self.drain()
         self.assertTrue(self.blacklist.is_blacklisted(NUMBER))
+
+    def test_waha_hides_the_number(self):
+        """A person without a number in the event (`…@lid`): the service is asked when they wish something."""
+        waha = self._provider("waha", app_secret="WAHA-SECRET-DEMO")
+        lid = f"{NUMBER[:0:-1]}00@lid"  # as the simulator hides numbers
+        said = (("Halo", lid), ("STOP", lid), ("STOP", "1@lid"))
+        told = [
+            events.Inbound(f"lid{at}", "", text=text, sender=sender) for at, (text, sender) in enumerate(said)
+        ]
+        hello, stop, stranger = self.told(waha, *told)
+        self.assertEqual((hello.state, stop.state, stranger.state), ("unmatched", "applied", "unmatched"))
+        self.assertTrue(self.blacklist.is_blacklisted(NUMBER))
+        asked = [one["path"] for one in self.gateway.requests(provider="waha") if "lids" in one["path"]]
+        self.assertEqual(len(asked), 2)
