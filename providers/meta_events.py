@@ -23,6 +23,7 @@ from .hooks import e164, event_key, moment, words
 
 _STATES = {"sent": SENT, "delivered": DELIVERED, "read": READ, "played": READ, "failed": FAILED}
 _WISHES = {"stop": True, "resume": False}
+_NOT_WRITTEN = frozenset({"system", "request_welcome"})  # told by WhatsApp itself, not by the person
 _CHALLENGE = re.compile(r"[\w.-]{1,200}", re.ASCII)
 
 
@@ -105,6 +106,8 @@ class MetaEvents(Provider):
             phone = e164(given)
             # A message of a group is nobody's answer to us, and one from our own number is an echo.
             if not message_id or message.get("group_id") or (own and phone == own):
+                continue
+            if as_text(message.get("type")) in _NOT_WRITTEN:
                 continue
             if not (given or user):
                 continue

@@ -28,13 +28,17 @@ _STATES = {
 
 
 class TwilioEvents(Provider):
-    """Reads status callbacks and messages. Signed with the account's auth token."""
+    """Reads status callbacks and messages.
+
+    Signed with the account's auth token: the API token here, or one of ``app_secret`` (the next token, while
+    one is exchanged for the other).
+    """
 
     signs_webhooks = True
 
     def is_authentic(self, hook: Hook) -> bool:
         given = hook.header("X-Twilio-Signature")
-        if not self.token or not given:
+        if not given:
             return False
         if "bodySHA256" in hook.query:
             # Not a form: the address has the body's hash, and the address is signed.
@@ -48,8 +52,9 @@ class TwilioEvents(Provider):
         found = False
         for url in _spellings(hook.url):
             content = (url + fields).encode("utf-8", "surrogateescape")
-            signature = hmac.new(self.token.encode(), content, "sha1").digest()
-            found |= hooks.same(given, base64.b64encode(signature).decode())
+            for token in filter(None, (self.token, *self.app_secrets)):
+                signature = hmac.new(token.encode(), content, "sha1").digest()
+                found |= hooks.same(given, base64.b64encode(signature).decode())
         return found and whole
 
     def webhook_answer(self) -> tuple[str, str]:

@@ -100,6 +100,7 @@ ACCOUNTS = {
     },
 }
 
+
 def offline(provider_type: str, **changes: object) -> Account:
     """Return the same account at an address where nobody is, for what needs no service."""
     values = {"provider_type": provider_type, "base_url": "http://127.0.0.1:9", **ACCOUNTS[provider_type]}

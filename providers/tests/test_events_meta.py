@@ -232,7 +232,12 @@ class TestInbound(MetaCase):
                 self.assertEqual((event.phone, event.text), (PHONE, ""))
 
     def test_no_number(self):
-        message = {"id": "wamid.IN2", "from_user_id": "ID.1234567890", "text": {"body": "Halo"}, "type": "text"}
+        message = {
+            "id": "wamid.IN2",
+            "from_user_id": "ID.1234567890",
+            "text": {"body": "Halo"},
+            "type": "text",
+        }
         contact = {"profile": {"name": "Siti"}, "user_id": "ID.1234567890"}
         event = self.event(messages(contacts=[contact], messages=[message]))
         self.assertEqual((event.phone, event.sender, event.name), ("", "ID.1234567890", "Siti"))
@@ -241,7 +246,10 @@ class TestInbound(MetaCase):
         self.assertEqual(self.events(said(group_id="g1", type="text", text={"body": "STOP"})), [])
         self.assertEqual(self.events(said(**{"from": "6221500000"}, type="text", text={"body": "x"})), [])
         self.assertEqual(self.events(said(id="")), [])
-        self.assertEqual(self.events(change("smb_message_echoes", {"message_echoes": [{"id": "wamid.1"}]})), [])
+        self.assertEqual(self.events(said(type="system", system={"body": "A changed to B"})), [])
+        self.assertEqual(
+            self.events(change("smb_message_echoes", {"message_echoes": [{"id": "wamid.1"}]})), []
+        )
 
     def test_text_is_storable(self):
         event = self.event(said(type="text", text={"body": "a\0b\ud800" + "c" * 9000}))
@@ -329,7 +337,18 @@ class TestSender(MetaCase):
 
 class TestMalformed(MetaCase):
     def test_bodies(self):
-        for body in (b"", b"{", b"\xff\xfe", b"[]", b"null", b"1", b'"x"', b"{}", b'{"entry": {}}', b"[" * 9999):
+        for body in (
+            b"",
+            b"{",
+            b"\xff\xfe",
+            b"[]",
+            b"null",
+            b"1",
+            b'"x"',
+            b"{}",
+            b'{"entry": {}}',
+            b"[" * 9999,
+        ):
             with self.subTest(body=body[:20]), self.assertRaises(Malformed) as caught:
                 self.provider.read_events(hook(body))
             self.assertIsNone(caught.exception.__cause__)

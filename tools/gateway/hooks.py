@@ -16,6 +16,7 @@ from typing import ClassVar
 from urllib.parse import urlencode, urlsplit
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
+from yarl import URL
 
 from .store import Message, Store, digits
 
@@ -183,15 +184,15 @@ class Callbacks:
 
         :raises ValueError: when that makes no sense.
         """
-        hooks = self.hooks.get(values.get("provider", ""))
+        hooks = self.hooks.get(str(values.get("provider")))
         if hooks is None:
             raise ValueError(f"unknown provider {values.get('provider')!r}")
-        event, message = required(values, "event"), None
+        event, message, at = required(values, "event"), None, _at(values)
         attempts, times = _number(values, "attempts", MOST_ATTEMPTS), _number(values, "times", 20)
         if event == "receipt":
             message = self._message(hooks, values)
             status = hooks.split(required(values, "status"))
-            body = hooks.receipt(message, status[0], str(values.get("code") or status[1]), _at(values))
+            body = hooks.receipt(message, status[0], str(values.get("code") or status[1]), at)
         elif event == "raw":
             body = values.get("body")
         else:
@@ -212,7 +213,10 @@ class Callbacks:
     def _message(self, hooks: Hooks, values: Mapping) -> Message:
         """Return the message that is meant, one that nobody sent when there is no such one."""
         known = {key: values[key] for key in ("id", "message_id") if key in values}
-        for message in self.store.mailbox.since(int(values["id"]) - 1 if "id" in values else 0):
+        first = values.get("id", 1)
+        if not isinstance(first, int):
+            raise ValueError("id must be the number of a message in the mailbox")
+        for message in self.store.mailbox.since(first - 1):
             if (
                 message.provider == hooks.name
                 and known
@@ -261,7 +265,11 @@ class Callbacks:
                 call["attempts"] += 1
                 try:
                     async with session.request(
-                        post.method, post.url, data=post.body, headers=post.headers, allow_redirects=False
+                        post.method,
+                        URL(post.url, encoded=True),  # as it is: Twilio signs it
+                        data=post.body,
+                        headers=post.headers,
+                        allow_redirects=False,
                     ) as answer:
                         call["status"] = answer.status
                         call["answer"] = (await answer.content.read(2000)).decode("utf-8", "replace")
@@ -279,6 +287,7 @@ class Callbacks:
         """Forget the calls, and stop what is under way."""
         for task in self._tasks:
             task.cancel()
+        self._tasks.clear()
         self.calls.clear()
         self.dropped = 0
 

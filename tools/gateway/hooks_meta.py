@@ -23,6 +23,12 @@ class MetaHooks(Hooks):
         super().__init__(store)
         self._ids = count(1)
 
+    def split(self, status: object) -> tuple[str, str]:
+        word, code = super().split(status)
+        if code:
+            _error(code)
+        return word, code
+
     def receipt(self, message: Message, status: str, code: str, at: float) -> dict:
         row: dict = {
             "id": message.message_id,
@@ -132,6 +138,8 @@ class MetaHooks(Hooks):
 
 
 def _error(code: str) -> dict:
+    if not code.isdigit():
+        raise ValueError(f"meta: {code!r} is no error code")
     number = int(code)
     _status, title = ERRORS.get(number, (400, "Unknown error"))
     return {

@@ -58,6 +58,8 @@ class TwilioHooks(Hooks):
         }
 
     def encode(self, body: dict) -> bytes:
+        if not isinstance(body, dict):
+            raise ValueError("a form is an object with its fields")
         return urlencode(body).encode()
 
     def sign(self, body: bytes, url: str, *, spoilt: bool = False) -> dict[str, str]:
