@@ -255,6 +255,15 @@ class TestConsent(EventCase):
         self.told(self.meta, events.Preference("p2", NUMBER, False))
         self.assertFalse(self.entry().active)
 
+    def test_refused_at_once_for_an_opt_out(self):
+        """Somebody opted out at the service itself: a later message is refused before it leaves."""
+        twilio = self._provider("twilio", sequence=1)
+        self.meta.active = False
+        self.gateway.fault("twilio", "21610", times=1)
+        row, log = self.send(phone=NUMBER)
+        self.assertEqual((row.state, log.provider_id), ("failed", twilio))
+        self.assertEqual(self.entry().source, "opt_out")
+
     def test_many_at_once(self):
         partners = [self._partner(f"P{i}", f"0812000004{i:02}") for i in range(30)]
         at = datetime.now().replace(microsecond=0) - timedelta(hours=30)
