@@ -112,10 +112,23 @@ class Run:
     # === LISTEN ===#
 
     def listen(self):
-        """Apply what providers have told by webhook; a message may come back by it."""
-        if apply_pending(self.worker):
-            self.more = True
+        """Apply what providers have told by webhook; a message may come back by it.
+
+        If that fails, messages are sent all the same.
+        """
         self.listen_again = time.monotonic() + LISTEN_AGAIN
+        try:
+            if apply_pending(self.worker):
+                self.more = True
+        except Exception as error:
+            if self.worker.is_lost:
+                raise
+            # The text of the error could quote a number or a message.
+            _logger.error(
+                "Webhook events could not be applied: %s\n%s",
+                type(error).__name__,
+                "".join(traceback.format_tb(error.__traceback__)),
+            )
 
     # === CLAIM ===#
 

@@ -121,6 +121,15 @@ class TestLadder(EventCase):
         self.assertEqual((good.state, bad.state, bad.note), ("applied", "ignored", "TypeError"))
         self.assertNotIn("81200000001", "\n".join(caught.output))
 
+    def test_messages_leave_all_the_same(self):
+        with (
+            patch.object(type(self.events), "_look_again", side_effect=KeyError("81200000001")),
+            self.assertLogs("odoo.addons.sicantik_notification_automation.models.run", "ERROR") as caught,
+        ):
+            row, _log = self.send()
+        self.assertSent(row, "meta")
+        self.assertNotIn("81200000001", "\n".join(caught.output))
+
     def test_queries(self):
         """Fifty receipts cost about as much as one."""
         partners = [self._partner(f"P{i}", f"0812000003{i:02}", whatsapp_opt_in=True) for i in range(50)]
