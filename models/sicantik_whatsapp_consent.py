@@ -1,5 +1,5 @@
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from odoo import _, api, models
@@ -22,12 +22,16 @@ DEFAULT_POLICY = "first_message"
 
 @dataclass(slots=True)
 class Wish:
-    """What a number wishes in the end, after all its messages: opted out or in, None for no wish."""
+    """What a number wishes in the end, after all its messages: opted out or in, None for no wish.
+
+    `partner_ids` are the contacts whose consent it is: with the number, in the company that was written to.
+    """
 
     blocked: bool | None = None
     opted_in: bool | None = None
     reason: str = ""
     at: datetime | None = None
+    partner_ids: set = field(default_factory=set)
 
 
 class SicantikWhatsappConsent(models.AbstractModel):
@@ -67,13 +71,15 @@ class SicantikWhatsappConsent(models.AbstractModel):
             if isinstance(event, events.Inbound) and providers[one.provider_id].provider_type == "meta":
                 for partner in known:
                     windows[partner.id] = self._moment(one)
-            wish = wishes.setdefault(event.phone, Wish(blocked=None))
+            wish = wishes.setdefault(event.phone, Wish())
             decided = self._decide(wish, one, opted_out.get(event.phone), settings)
+            if wish.opted_in:
+                wish.partner_ids.update(known.ids)
             verdicts[one.id] = (
                 APPLIED if known or decided else Verdict("unmatched", _("No contact has this number."))
             )
         self._open_windows(windows)
-        self._grant({number: wish for number, wish in wishes.items()}, partners)
+        self._grant(wishes, partners)
         return verdicts
 
     # === READING ===#
@@ -198,7 +204,9 @@ class SicantikWhatsappConsent(models.AbstractModel):
         by_date = defaultdict(self.env["res.partner"].browse)
         for number, wish in wishes.items():
             if wish.opted_in:
-                by_date[wish.at] |= partners[number].filtered(lambda partner: not partner.whatsapp_opt_in)
+                by_date[wish.at] |= partners[number].filtered(
+                    lambda partner, ids=wish.partner_ids: partner.id in ids and not partner.whatsapp_opt_in
+                )
         for at, agreed in by_date.items():
             agreed.with_context(tracking_disable=True).write(
                 {"whatsapp_opt_in": True, "whatsapp_opt_in_date": at}

@@ -120,7 +120,10 @@ class TestConsent(EventCase):
         self.meta.company_id = self.env.company
         self.told(self.meta, self.inbound("Halo"))
         self.assertTrue(self.partner.whatsapp_opt_in)
-        self.assertFalse(theirs.whatsapp_last_inbound)
+        self.assertFalse(theirs.whatsapp_last_inbound or theirs.whatsapp_opt_in)
+        theirs.whatsapp_opt_in = True
+        self.told(self.meta, self.inbound("STOP"))
+        self.assertFalse(self.partner.whatsapp_opt_in or theirs.whatsapp_opt_in, "the number is what counts")
 
     def test_nobody_with_the_number(self):
         event = self.told(self.meta, self.inbound("Halo", phone="+6281200000055"))
