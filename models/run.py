@@ -62,6 +62,7 @@ class Run:
         self.more = True  # whether there may be due rows that nobody has claimed
         self.look_again = 0.0  # when to look for them although there were none
         self.listen_again = 0.0  # when to look for what providers have told
+        self.told_more = False  # whether there is more of it than one look takes
         self.in_vain = 0  # how often in a row there were none although the database said so
         wall = config["limit_time_real"]
         if scheduled and config["limit_time_real_cron"] >= 0:  # -1: the same
@@ -87,14 +88,15 @@ class Run:
         try:
             while True:
                 over = self.is_over()
-                if not over and self.ids is None and time.monotonic() > self.listen_again:
-                    self.listen()
+                if not over and self.ids is None:
+                    if self.told_more or time.monotonic() > self.listen_again:
+                        self.listen()
                 if not over:
                     self.claim(alone)
                 answers = self.gather(over)
                 if answers or (self.claimed and not over):
                     self.turn(answers, plan=not over)
-                elif not self.flying and (over or alone or not self.wait()):
+                elif not self.flying and (over or alone or not (self.told_more or self.wait())):
                     break
         finally:
             self.end()
@@ -118,11 +120,13 @@ class Run:
         """
         self.listen_again = time.monotonic() + LISTEN_AGAIN
         try:
-            if apply_pending(self.worker):
+            count, self.told_more = apply_pending(self.worker)
+            if count:
                 self.more = True
         except Exception as error:
             if self.worker.is_lost:
                 raise
+            self.told_more = False  # not again and again in one run
             # The text of the error could quote a number or a message.
             _logger.error(
                 "Webhook events could not be applied: %s\n%s",

@@ -72,7 +72,7 @@ class SicantikNotificationDrain(models.AbstractModel):
             while not run.is_over() and run.drain_alone():
                 _logger.info("Notification queue: a message that workers died of was taken alone")
             run.listen()
-            worker.run(lambda env: env[self._name]._wake_for_the_rest())
+            worker.run(lambda env: env[self._name]._wake_for_the_rest(run.told_more))
         return self._summary(run.totals)
 
     @api.model
@@ -369,8 +369,13 @@ class SicantikNotificationDrain(models.AbstractModel):
         return self.env.cr.fetchone()[0]
 
     @api.model
-    def _wake_for_the_rest(self):
-        """Wake the scheduled action when the next row is due: at once, or at its time."""
+    def _wake_for_the_rest(self, told_more=False):
+        """Wake the scheduled action when the next row is due: at once, or at its time.
+
+        :param bool told_more: whether providers have told more than this run has applied
+        """
         due = self._next_due()
+        if told_more:
+            due = fields.Datetime.now()
         if due:
             self.env["sicantik.notification.queue"]._wake_cron(due)

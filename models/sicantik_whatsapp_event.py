@@ -334,8 +334,8 @@ def apply_pending(transactions):
     """Apply what providers have told; one event that cannot be applied costs the others nothing.
 
     :param Transactions transactions: where to run each chunk
-    :return: how many events were looked at
-    :rtype: int
+    :return: how many events were looked at, and whether there may be more of them
+    :rtype: tuple
     """
     total = 0
     transactions.run(lambda env: env[MODEL]._look_again())
@@ -349,8 +349,8 @@ def apply_pending(transactions):
             count = _apply_one_by_one(transactions)
         total += count
         if count < CHUNK:
-            break
-    return total
+            return total, False
+    return total, True
 
 
 def _ask_numbers(transactions):

@@ -121,6 +121,13 @@ class TestLadder(EventCase):
         self.assertEqual((good.state, bad.state, bad.note), ("applied", "ignored", "TypeError"))
         self.assertNotIn("81200000001", "\n".join(caught.output))
 
+    def test_more_than_one_look_takes(self):
+        module = "odoo.addons.sicantik_notification_automation.models.sicantik_whatsapp_event"
+        told = self.tell(self.meta, *(self.receipt(f"wamid.{i}", "sent") for i in range(7)))
+        with patch(f"{module}.CHUNK", 2), patch(f"{module}.CHUNKS", 1):
+            self.drain()
+        self.assertEqual(set(told.mapped("state")), {"unmatched"})
+
     def test_messages_leave_all_the_same(self):
         with (
             patch.object(type(self.events), "_look_again", side_effect=KeyError("81200000001")),
