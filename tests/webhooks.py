@@ -83,7 +83,7 @@ class DoorCase(HttpCase, EventCase):
             return requests.request(method, url, data=body, timeout=TIMEOUT, allow_redirects=False, **kwargs)
 
     def open_doors(self):
-        """Let requests in while the test waits for them; Odoo 19 refuses those that it did not send itself."""
+        """Let requests in while the test waits for them; Odoo 19 refuses what it did not send itself."""
         allow = getattr(self, "allow_requests", None)
         return allow(all_requests=True) if allow else nullcontext()
 
