@@ -11,6 +11,7 @@ from .sicantik_whatsapp_event import APPLIED, Verdict
 STATUSES = {
     "APPROVED": "approved",
     "REINSTATED": "approved",
+    "UNARCHIVED": "approved",
     "REJECTED": "rejected",
     "PAUSED": "paused",
     "DISABLED": "paused",
