@@ -16,6 +16,7 @@
         "views/sicantik_notification_queue_views.xml",
         "views/sicantik_notification_log_views.xml",
         "views/sicantik_notification_execution_views.xml",
+        "views/sicantik_whatsapp_event_views.xml",
         "views/sicantik_permit_type_views.xml",
         "views/sicantik_permit_views.xml",
         "views/sicantik_document_views.xml",

@@ -31,8 +31,12 @@ from . import sicantik_notification_cleanup
 from . import sicantik_notification_blacklist
 from . import sicantik_whatsapp_provider
 from . import sicantik_whatsapp_pair
+from . import sicantik_whatsapp_event
+from . import sicantik_whatsapp_receipt
+from . import sicantik_whatsapp_consent
 from . import sicantik_whatsapp_circuit
 from . import sicantik_whatsapp_template_master
+from . import sicantik_whatsapp_template_sync
 from . import sicantik_whatsapp_dispatcher
 from . import sicantik_auto_message
 from . import mail_mail

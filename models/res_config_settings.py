@@ -1,10 +1,12 @@
 from odoo import _, api, fields, models
 from odoo.exceptions import ValidationError
 
+from . import opt_words
 from .sicantik_notification_cleanup import KEEP, SHORTEST_KEEP
 from .sicantik_notification_clock import CATCH_UP, DEFAULT_CATCH_UP, LONGEST_CATCH_UP
 from .sicantik_notification_lane import LANES_PARAMETER
 from .sicantik_notification_sending_hours import WINDOW_FIELDS
+from .sicantik_whatsapp_consent import DEFAULT_POLICY, OPT_IN_WORDS, OPT_OUT_WORDS, POLICIES, POLICY
 from .sicantik_whatsapp_dispatcher import DEFAULT_PROVIDER
 
 KEEP_FIELDS = {"whatsapp_log_keep_days": "log", "whatsapp_queue_keep_days": "queue"}
@@ -30,6 +32,15 @@ class ResConfigSettings(models.TransientModel):  # pylint: disable=no-wizard-in-
 
     whatsapp_catch_up_hours = fields.Integer(
         string="Hours to Catch Up", config_parameter=CATCH_UP, default=DEFAULT_CATCH_UP
+    )
+    whatsapp_opt_in_policy = fields.Selection(
+        POLICIES, string="Opt-in by Message", default=DEFAULT_POLICY, config_parameter=POLICY
+    )
+    whatsapp_opt_out_words = fields.Char(
+        string="Opt-out Words", default=opt_words.OPT_OUT, config_parameter=OPT_OUT_WORDS
+    )
+    whatsapp_opt_in_words = fields.Char(
+        string="Opt-in Words", default=opt_words.OPT_IN, config_parameter=OPT_IN_WORDS
     )
 
     # 0, too, means something here: the scheduled action sends everything.

@@ -40,6 +40,7 @@ class Row(NamedTuple):
     res_model: str | None = None
     res_id: int | None = None
     auto_message_id: int | None = None
+    late_provider_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

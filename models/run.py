@@ -15,6 +15,7 @@ from odoo.tools import config
 
 from ..providers import Deliveries, goes_on
 from .limits import precise_now
+from .sicantik_whatsapp_event import apply_pending
 
 _logger = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ TURN_PATIENCE = 0.5
 LOOK_AGAIN = 1.0
 # Seconds for which what is read of providers, rules and templates holds.
 FRESH = 1.0
+# Seconds after which it looks for what providers have told.
+LISTEN_AGAIN = 1.0
 # A run lasts half of what Odoo allows, in wall and in processor time, and never longer …
 LONGEST_RUN = 240
 # … waits so many seconds for a message's turn, when nobody waits for its end …
@@ -59,6 +62,8 @@ class Run:
         self.more = True  # whether there may be due rows that nobody has claimed
         self.after = None  # the row after which the next claim looks
         self.look_again = 0.0  # when to look from the beginning, also although there were none
+        self.listen_again = 0.0  # when to look for what providers have told
+        self.told_more = False  # whether there is more of it than one look takes
         self.in_vain = 0  # how often in a row there were none although the database said so
         wall = config["limit_time_real"]
         if scheduled and config["limit_time_real_cron"] >= 0:  # -1: the same
@@ -84,12 +89,15 @@ class Run:
         try:
             while True:
                 over = self.is_over()
+                if not over and self.ids is None:
+                    if self.told_more or time.monotonic() > self.listen_again:
+                        self.listen()
                 if not over:
                     self.claim(alone)
                 answers = self.gather(over)
                 if answers or (self.claimed and not over):
                     self.turn(answers, plan=not over)
-                elif not self.flying and (over or alone or not self.wait()):
+                elif not self.flying and (over or alone or not (self.told_more or self.wait())):
                     break
         finally:
             self.end()
@@ -103,6 +111,29 @@ class Run:
         self.more = True
         self.drain(alone=True)
         return self.totals != before
+
+    # === LISTEN ===#
+
+    def listen(self):
+        """Apply what providers have told by webhook; a message may come back by it.
+
+        If that fails, messages are sent all the same.
+        """
+        self.listen_again = time.monotonic() + LISTEN_AGAIN
+        try:
+            count, self.told_more = apply_pending(self.worker)
+            if count:
+                self.more = True
+        except Exception as error:
+            if self.worker.is_lost:
+                raise
+            self.told_more = False  # not again and again in one run
+            # The text of the error could quote a number or a message.
+            _logger.error(
+                "Webhook events could not be applied: %s\n%s",
+                type(error).__name__,
+                "".join(traceback.format_tb(error.__traceback__)),
+            )
 
     # === CLAIM ===#
 

@@ -79,8 +79,9 @@ class SicantikNotificationDrain(models.AbstractModel):
             run.drain()
             while not run.is_over() and run.drain_alone():
                 _logger.info("Notification queue: a message that workers died of was taken alone")
+            run.listen()
             worker.run(lambda env: env["sicantik.auto.message"]._finish())
-            worker.run(lambda env: env[self._name]._wake_for_the_rest())
+            worker.run(lambda env: env[self._name]._wake_for_the_rest(run.told_more))
         return self._summary(run.totals)
 
     @api.model
@@ -256,6 +257,7 @@ class SicantikNotificationDrain(models.AbstractModel):
                 except ValidationError as error:
                     job.verdict = Refusal(errors.UNKNOWN, str(error))
         plans = self.env["sicantik.whatsapp.dispatcher"]._plan(requests, directory)
+        self._keep_late_reasons(jobs, plans)
         for job in jobs:
             plan = plans.get(job.row.id)
             if isinstance(plan, Refusal):
@@ -264,6 +266,16 @@ class SicantikNotificationDrain(models.AbstractModel):
                 job.routes = plan
         self.env["sicantik.notification.cap"]._ask(jobs, rules, directory.policies)
         return jobs
+
+    def _keep_late_reasons(self, jobs, plans):
+        """Have messages that were refused late, and that nobody else can take, end for that first reason."""
+        late = {job.row.id: job.row for job in jobs if job.row.late_provider_id}
+        stuck = [id_ for id_ in late if isinstance(plans.get(id_), Refusal)]
+        for row in self.env["sicantik.notification.queue"].browse(stuck):
+            error_class = late[row.id].error_class
+            if plans[row.id].error_class == "no_provider" and error_class in errors.FAILOVER:
+                reason = _("%s No other provider can take this message.", row.error_message or "")
+                plans[row.id] = Refusal(error_class, reason)
 
     def _consents(self, partner_ids):
         """Read who agreed, and who has written within 24 hours: {partner id: (opted in, window open)}."""
@@ -300,6 +312,7 @@ class SicantikNotificationDrain(models.AbstractModel):
             body=row.body or "",
             context=self.env["sicantik.notification.queue"]._read_context(row.context_values),
             reference=f"{self.env.cr.dbname}:{row.id}",
+            without=row.late_provider_id,
         )
 
     @api.model
@@ -400,8 +413,13 @@ class SicantikNotificationDrain(models.AbstractModel):
         return self.env.cr.fetchone()[0]
 
     @api.model
-    def _wake_for_the_rest(self):
-        """Wake the scheduled action when the next row is due: at once, or at its time."""
+    def _wake_for_the_rest(self, told_more=False):
+        """Wake the scheduled action when the next row is due: at once, or at its time.
+
+        :param bool told_more: whether providers have told more than this run has applied
+        """
         due = self._next_due()
+        if told_more:
+            due = fields.Datetime.now()
         if due:
             self.env["sicantik.notification.queue"]._wake_cron(due)

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Collection
+from datetime import timedelta
 
 from odoo import _, api, fields, models
 from odoo.exceptions import UserError, ValidationError
@@ -185,6 +186,14 @@ class SicantikNotificationQueue(models.Model):
     )
     provider_type = fields.Selection(PROVIDER_TYPES, readonly=True, copy=False)
     external_message_id = fields.Char(string="Provider Message ID", readonly=True, copy=False)
+    late_provider_id = fields.Many2one(
+        "sicantik.whatsapp.provider",
+        string="Refused Late By",
+        ondelete="set null",
+        readonly=True,
+        copy=False,
+        help="It took the message and refused it afterwards. Once, such a message goes on without it.",
+    )
     error_message = fields.Text(readonly=True, copy=False)
     error_class = fields.Selection(ERROR_CLASSES, string="Reason", readonly=True, copy=False)
     retry_count = fields.Integer(readonly=True, copy=False)
@@ -562,7 +571,8 @@ class SicantikNotificationQueue(models.Model):
         keys = [row["event_key"] for row in rows if ONCE in (row.get("event_key") or "")]
         if not keys:
             return set()
-        told = ["|", ("state", "=", "sent"), ("error_class", "=", errors.INTERRUPTED)]
+        sent = ["&", ("state", "=", "sent"), ("delivery_state", "!=", "failed")]
+        told = ["|", *sent, ("error_class", "=", errors.INTERRUPTED)]
         groups = (
             self.env["sicantik.notification.log"]
             .sudo()
@@ -638,6 +648,17 @@ class SicantikNotificationQueue(models.Model):
         ):
             cron.sudo()._trigger(at)
 
+    @api.model
+    def _is_woken(self, seconds):
+        """Tell whether the scheduled action was asked to run at once within the last seconds, and has not
+        ended since.
+        """
+        cron = self.env.ref(CRON, raise_if_not_found=False)
+        now = fields.Datetime.now()
+        since = [("call_at", ">", now - timedelta(seconds=seconds)), ("call_at", "<=", now)]
+        triggers = self.env["ir.cron.trigger"].sudo()
+        return bool(cron and triggers.search_count([("cron_id", "=", cron.id), *since], limit=1))
+
     # === ACTIONS ===#
 
     def _check_may_run(self):
@@ -696,6 +717,7 @@ class SicantikNotificationQueue(models.Model):
                 "error_message": False,
                 "error_class": False,
                 "is_blacklisted": False,
+                "late_provider_id": False,
             }
         )
         rows.auto_message_id._reopen()

@@ -3,7 +3,7 @@ import random
 from collections import Counter
 from datetime import timedelta
 
-from odoo import api, fields, models
+from odoo import _, api, fields, models
 
 from ..providers import ACCEPTED, UNKNOWN, errors
 from .road import Handed, Refusal, Wait
@@ -71,11 +71,20 @@ class SicantikNotificationSettlement(models.AbstractModel):
         ]
         self._write_logs([log for job in jobs for log in self._prepare_logs(job)])
         self._write(worker, settled)
+        self._take_opt_outs(jobs)
         return Counter(
             values["state"]
             for values in settled
             if values["state"] != "pending" or values.get("next_retry_date")
         )
+
+    def _take_opt_outs(self, jobs):
+        """Put on the blacklist who told a provider, and not us, that they want no messages."""
+        phones = {job.row.phone for job in jobs if job.answer and job.answer.opt_out}
+        if phones:
+            reason = _("The provider reports that this person does not want messages.")
+            now = fields.Datetime.now()
+            self.env["sicantik.whatsapp.consent"]._opt_out(dict.fromkeys(phones, (reason, now)))
 
     def _values(self, job, senders, rule):
         """Decide what becomes of a row.

@@ -6,6 +6,7 @@ from . import test_clock
 from . import test_company_time
 from . import test_concurrency
 from . import test_contact_input
+from . import test_consent
 from . import test_data
 from . import test_dispatcher
 from . import test_email
@@ -22,12 +23,15 @@ from . import test_plain_domain
 from . import test_queue
 from . import test_quiet_hours
 from . import test_repeat
+from . import test_receipts
 from . import test_rule
 from . import test_scenarios
 from . import test_security
 from . import test_sending_window
 from . import test_session_reminder
+from . import test_template_sync
 from . import test_tours
 from . import test_trigger
 from . import test_wires
+from . import test_webhook
 from . import test_wizard

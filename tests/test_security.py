@@ -42,6 +42,7 @@ MATRIX = {
     "sicantik.notification.usage": {"manager": "r"},
     "sicantik.whatsapp.pair": {"manager": "r"},
     "sicantik.notification.moment": {"manager": "r"},
+    "sicantik.whatsapp.event": {"manager": "r"},
     "sicantik.notification.test.wizard": WIZARD,
     "sicantik.notification.preview.wizard": WIZARD,
 }
