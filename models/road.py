@@ -96,6 +96,7 @@ class Job:
 
     `verdict` is a Refusal or a Wait when it is given up for now without an answer that decides.
     `window_open` says that Meta counts it as an answer; `rule_counted` that the rule's limit has counted it.
+    `settled` is the state that its row was given last.
     """
 
     row: Row
@@ -104,6 +105,7 @@ class Job:
     verdict: Refusal | Wait | None = None
     window_open: bool = False
     rule_counted: bool = False
+    settled: str | None = None
 
     @property
     def answer(self):

@@ -21,17 +21,19 @@ COUNTERS = {
     name: f"COALESCE({name}, 0)" for name in ("priority", "retry_count", "max_retries", "attempt_count")
 }
 
+# The condition of the claim's index. Messages of paused campaigns are held, as soon as somebody comes to it.
+CLAIMABLE = "state = 'pending' AND held IS NOT TRUE"
 # Messages of these campaigns stay where they are.
 RUNNING = """(campaign_id IS NULL OR campaign_id NOT IN (
     SELECT id FROM sicantik_notification_campaign WHERE state IN ('paused', 'cancelled')))"""
 # The priorities that pending rows have, largest first. Their index is by priority, then date: each level is
 # looked at by itself, so that rows of a higher one that are not due yet need not be passed over.
-LEVELS = """level AS (
+LEVELS = f"""level AS (
     (SELECT priority FROM sicantik_notification_queue
-      WHERE state = 'pending' ORDER BY priority DESC LIMIT 1)
+      WHERE {CLAIMABLE} ORDER BY priority DESC LIMIT 1)
     UNION ALL
     SELECT (SELECT priority FROM sicantik_notification_queue
-             WHERE state = 'pending' AND priority < level.priority ORDER BY priority DESC LIMIT 1)
+             WHERE {CLAIMABLE} AND priority < level.priority ORDER BY priority DESC LIMIT 1)
       FROM level WHERE level.priority IS NOT NULL
 )"""
 
@@ -71,6 +73,7 @@ class SicantikNotificationDrain(models.AbstractModel):
             run.drain()
             while not run.is_over() and run.drain_alone():
                 _logger.info("Notification queue: a message that workers died of was taken alone")
+            worker.run(lambda env: env["sicantik.notification.campaign"]._complete_ended().ids)
             worker.run(lambda env: env[self._name]._wake_for_the_rest())
         return self._summary(run.totals)
 
@@ -128,7 +131,7 @@ class SicantikNotificationDrain(models.AbstractModel):
                   FROM level, LATERAL (
                     SELECT id
                       FROM sicantik_notification_queue
-                     WHERE state = 'pending' AND priority = level.priority
+                     WHERE {CLAIMABLE} AND priority = level.priority
                        AND {which}
                        AND COALESCE(interrupted_count, 0) {">=" if alone else "<"} %(deaths)s
                        AND {RUNNING}
@@ -337,7 +340,7 @@ class SicantikNotificationDrain(models.AbstractModel):
               FROM level, LATERAL (
                 SELECT scheduled_date
                   FROM sicantik_notification_queue
-                 WHERE state = 'pending' AND priority = level.priority
+                 WHERE {CLAIMABLE} AND priority = level.priority
                    AND scheduled_date <= %(until)s
                    AND (%(any)s OR scheduled_date <= %(now)s OR error_class = 'limited')
                    AND COALESCE(interrupted_count, 0) < %(deaths)s

@@ -1,3 +1,4 @@
+from . import test_campaign
 from . import test_capture
 from . import test_cleanup
 from . import test_concurrency
