@@ -1,11 +1,12 @@
 import logging
 import time
+from datetime import timedelta
 
 from odoo import _, api, fields, models
 
 from .budget import Budget
 from .sicantik_notification_evaluation import Event, Failure
-from .transaction import Transactions
+from .transaction import Transactions, committed
 
 _logger = logging.getLogger(__name__)
 
@@ -15,6 +16,8 @@ CHUNK = 1000
 ROWS_CHUNK = 10_000
 # Seconds for which one campaign is expanded before the next one has its turn.
 SLICE = 5
+# Seconds after which a campaign is looked at again that another process expands.
+LOOK_AGAIN = 10
 # The first half of the advisory locks of expansions; any number that nobody else uses.
 LOCK_SPACE = 727_101
 
@@ -165,7 +168,10 @@ class SicantikNotificationExpansion(models.AbstractModel):
                     if time.monotonic() > until or budget.is_over():
                         return True
         except Busy:
+            # Or its process was killed, and the database has not noticed yet.
             _logger.info("Campaign %s is being expanded by another process", campaign_id)
+            later = fields.Datetime.now() + timedelta(seconds=LOOK_AGAIN)
+            committed(self.env, lambda env: env["sicantik.notification.campaign"]._wake_campaign_cron(later))
         return False
 
     # === STEPS ===#
