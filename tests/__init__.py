@@ -1,4 +1,5 @@
 from . import test_campaign
+from . import test_campaign_concurrency
 from . import test_capture
 from . import test_cleanup
 from . import test_concurrency
