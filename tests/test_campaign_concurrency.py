@@ -19,7 +19,7 @@ from ..models import transaction
 TIMEOUT = 30
 WAITING = """
     SELECT 1 FROM pg_stat_activity
-     WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%FOR NO KEY UPDATE%'
+     WHERE datname = current_database() AND wait_event_type = 'Lock'
 """
 
 
@@ -92,43 +92,38 @@ class TestCampaignConcurrency(BaseCase):
                 .mapped("res_id")
             )
 
-    def in_thread(self, work):
-        """Run work(env) on another connection, in a thread.
+    @contextmanager
+    def committed_when_awaited(self, cr):
+        """Commit a transaction, in a thread, as soon as somebody waits for what it has locked."""
+        waited = []
 
-        :return: the thread, and a list that takes the exception it ends with
-        """
-        errors = []
+        def commit():
+            with self.registry.cursor() as other:
+                for _attempt in range(TIMEOUT * 20):
+                    other.execute(WAITING)
+                    if other.fetchone():
+                        waited.append(True)
+                        break
+                    other.rollback()
+                    threading.Event().wait(0.05)
+            cr.commit()
 
-        def run():
-            try:
-                with self.environment() as env:
-                    work(env)
-            except Exception as error:
-                errors.append(error)
-
-        thread = threading.Thread(target=run, daemon=True)
+        thread = threading.Thread(target=commit, daemon=True)
         thread.start()
-        return thread, errors
-
-    def wait_for_lock(self):
-        with self.registry.cursor() as cr:
-            for _attempt in range(TIMEOUT * 20):
-                cr.execute(WAITING)
-                if cr.fetchone():
-                    return
-                cr.rollback()
-                threading.Event().wait(0.05)
-        self.fail("nobody waits for the campaign")
+        try:
+            yield
+        finally:
+            thread.join(2 * TIMEOUT)
+        self.assertTrue(waited, "somebody waited for the campaign")
 
     def test_two_people_press_start(self):
         with self.environment() as first:
             self.campaign(first).action_start()
             first.flush_all()
-            thread, errors = self.in_thread(lambda env: self.campaign(env).action_start())
-            self.wait_for_lock()
-        thread.join(TIMEOUT)
+            with self.committed_when_awaited(first.cr):
+                with self.assertRaises(psycopg2.errors.SerializationFailure), self.environment() as env:
+                    self.campaign(env).action_start()
         # The server does the second request again, and that finds the campaign running.
-        self.assertIsInstance(errors[0], psycopg2.errors.SerializationFailure)
         with self.assertRaisesRegex(UserError, "is Running"), self.environment() as env:
             self.campaign(env).action_start()
         self.assertEqual(self.queued(), self.permit_ids[:4])
@@ -140,12 +135,8 @@ class TestCampaignConcurrency(BaseCase):
         with self.environment() as first:
             self.campaign(first).action_start()
             first.flush_all()
-            thread, errors = self.in_thread(
-                lambda env: env["sicantik.notification.campaign"].cron_process_campaign_batch()
-            )
-            self.wait_for_lock()
-        thread.join(TIMEOUT)
-        self.assertFalse(errors)
+            with self.committed_when_awaited(first.cr), self.environment() as env:
+                env["sicantik.notification.campaign"].cron_process_campaign_batch()
         self.assertEqual(self.queued(), self.permit_ids)
 
     def test_each_chunk_is_committed(self):
@@ -191,10 +182,8 @@ class TestCampaignConcurrency(BaseCase):
         with self.environment() as chunk:
             chunk["sicantik.notification.expansion"]._step(self.campaign_id, 0, None)
             chunk.flush_all()
-            thread, errors = self.in_thread(lambda env: self.campaign(env).action_pause())
-            self.wait_for_lock()
-        thread.join(TIMEOUT)
-        self.assertFalse(errors)
+            with self.committed_when_awaited(chunk.cr), self.environment() as env:
+                self.campaign(env).action_pause()
         with self.environment() as env:
             self.assertEqual(self.campaign(env).state, "paused")
             env["sicantik.notification.campaign"].cron_process_campaign_batch()
