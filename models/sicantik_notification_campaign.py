@@ -460,13 +460,15 @@ class SicantikNotificationCampaign(models.Model):
         self._hold()
         for campaign in self:
             owner = campaign.user_id or campaign.create_uid
-            # Quick: no e-mail about it from within the drain.
-            campaign.with_context(mail_activity_quick_update=True, lang=owner.lang).activity_schedule(
-                ACTIVITY,
-                user_id=owner.id,
-                summary=_("This campaign has paused by itself"),
-                note=_("Its status says why. When you have put it right, click “Resume”."),
-            )
+            # It stays paused also when the owner may not see campaigns any more.
+            with campaign._fence(f"activity about campaign {campaign.id}"):
+                # Quick: no e-mail about it from within the drain.
+                campaign.with_context(mail_activity_quick_update=True, lang=owner.lang).activity_schedule(
+                    ACTIVITY,
+                    user_id=owner.id,
+                    summary=_("This campaign has paused by itself"),
+                    note=_("Its status says why. When you have put it right, click “Resume”."),
+                )
 
     @api.model
     def _complete_ended(self):

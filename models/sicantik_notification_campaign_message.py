@@ -19,6 +19,7 @@ class SicantikNotificationCampaignMessage(models.AbstractModel):
       pause took; so what has come due meanwhile does not leave in one burst.
     * A cancellation *cancels* them, each with its row in the log.
 
+    What is chosen is MATERIALIZED: the planner must not evaluate a locking select more than once.
     `rows_todo` of the campaign says what is still to be done. Who does a step has locked the campaign.
     """
 
@@ -60,11 +61,13 @@ class SicantikNotificationCampaignMessage(models.AbstractModel):
     def _hold(self, campaign, limit):
         self.env.cr.execute(
             """
-            UPDATE sicantik_notification_queue SET held = true
-             WHERE id IN (SELECT id FROM sicantik_notification_queue
-                           WHERE campaign_id = %(campaign)s AND state = 'pending' AND held IS NOT TRUE
-                        ORDER BY priority DESC, scheduled_date, id LIMIT %(limit)s
-                             FOR UPDATE SKIP LOCKED)
+            WITH chosen AS MATERIALIZED (
+                SELECT id FROM sicantik_notification_queue
+                 WHERE campaign_id = %(campaign)s AND state = 'pending' AND held IS NOT TRUE
+              ORDER BY priority DESC, scheduled_date, id LIMIT %(limit)s
+                   FOR UPDATE SKIP LOCKED
+            )
+            UPDATE sicantik_notification_queue AS q SET held = true FROM chosen WHERE q.id = chosen.id
             """,
             {"campaign": campaign.id, "limit": limit},
             log_exceptions=False,
@@ -74,12 +77,16 @@ class SicantikNotificationCampaignMessage(models.AbstractModel):
     def _release(self, campaign, limit):
         self.env.cr.execute(
             """
-            UPDATE sicantik_notification_queue
-               SET held = NULL, scheduled_date = scheduled_date + %(seconds)s * interval '1 second'
-             WHERE id IN (SELECT id FROM sicantik_notification_queue
-                           WHERE campaign_id = %(campaign)s AND held
-                        ORDER BY priority DESC, scheduled_date, id LIMIT %(limit)s
-                             FOR UPDATE SKIP LOCKED)
+            WITH chosen AS MATERIALIZED (
+                SELECT id FROM sicantik_notification_queue
+                 WHERE campaign_id = %(campaign)s AND held
+              ORDER BY priority DESC, scheduled_date, id LIMIT %(limit)s
+                   FOR UPDATE SKIP LOCKED
+            )
+            UPDATE sicantik_notification_queue AS q
+               SET held = NULL, scheduled_date = q.scheduled_date + %(seconds)s * interval '1 second'
+              FROM chosen
+             WHERE q.id = chosen.id
             """,
             {"campaign": campaign.id, "limit": limit, "seconds": campaign.held_seconds},
             log_exceptions=False,
@@ -94,13 +101,16 @@ class SicantikNotificationCampaignMessage(models.AbstractModel):
         # All names are constants of the log's file.
         self.env.cr.execute(
             f"""
-            WITH gone AS (
+            WITH chosen AS MATERIALIZED (
+                SELECT id FROM sicantik_notification_queue
+                 WHERE campaign_id = %(campaign)s AND state = 'pending'
+                 LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+            ), gone AS (
                 UPDATE sicantik_notification_queue AS q
                    SET state = 'cancelled', held = NULL, error_class = 'cancelled',
                        error_message = %(reason)s, event_key = {KEY_GIVEN_BACK}, write_date = {NOW}
-                 WHERE id IN (SELECT id FROM sicantik_notification_queue
-                               WHERE campaign_id = %(campaign)s AND state = 'pending'
-                               LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+                  FROM chosen
+                 WHERE q.id = chosen.id
              RETURNING q.id, {", ".join(f"q.{name}" for name in told)}
             )
             INSERT INTO sicantik_notification_log

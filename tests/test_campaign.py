@@ -503,6 +503,16 @@ class TestCampaignFailures(CampaignCase):
         self.drain()
         self.assertEqual((campaign.state, campaign.total_sent, campaign.total_failed), ("completed", 12, 0))
 
+    def test_pauses_without_an_owner_who_may_know(self):
+        self._limits(50, 10)
+        campaign = self._campaign(user_id=new_test_user(self.env, "stranger", groups="base.group_user").id)
+        self.gateway.fault("fonnte", "target invalid")
+        campaign.action_start()
+        with mute_logger(EVALUATION):
+            self.drain()
+        self.assertEqual(campaign.state, "paused")
+        self.assertIn("of the last", campaign.state_reason)
+
     def test_few_failures_do_not_pause(self):
         self._limits(50, 10)
         campaign = self._campaign()
