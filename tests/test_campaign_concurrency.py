@@ -93,7 +93,7 @@ class TestCampaignConcurrency(BaseCase):
             )
 
     @contextmanager
-    def committed_when_awaited(self, cr):
+    def committed_when_awaited(self, cursor):
         """Commit a transaction, in a thread, as soon as somebody waits for what it has locked."""
         waited = []
 
@@ -106,7 +106,7 @@ class TestCampaignConcurrency(BaseCase):
                         break
                     other.rollback()
                     threading.Event().wait(0.05)
-            cr.commit()
+            cursor.commit()
 
         thread = threading.Thread(target=commit, daemon=True)
         thread.start()
