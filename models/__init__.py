@@ -15,6 +15,10 @@ from . import sicantik_notification_clock
 from . import sicantik_notification_rule
 from . import sicantik_notification_execution
 from . import sicantik_notification_campaign
+from . import sicantik_notification_campaign_target
+from . import sicantik_notification_campaign_message
+from . import sicantik_notification_campaign_health
+from . import sicantik_notification_expansion
 from . import sicantik_notification_queue
 from . import sicantik_notification_usage
 from . import sicantik_notification_quiet

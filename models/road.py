@@ -154,7 +154,8 @@ class Job:
     `verdict` is a Refusal or a Wait when it is given up for now without an answer that decides, and a Handed
     when it is an e-mail that needs no answer.
     `window_open` says that Meta counts it as an answer; `rule_counted` that the rule has counted it for its
-    limit; `paced` that it has its turn among the auto messages.
+    limit; `paced` that it has its turn among the auto messages; `settled` is the state that its row was given
+    last.
     `place` is what it still has to take of its recipient's day, `counted_on` the day of which it has taken.
     """
 
@@ -167,6 +168,7 @@ class Job:
     place: Place | None = None
     counted_on: date | None = None
     paced: bool = False
+    settled: str | None = None
 
     @property
     def answer(self):

@@ -1,15 +1,14 @@
 import logging
-import time
 from collections import deque
 from datetime import timedelta
 
 from dateutil.relativedelta import relativedelta
 
 from odoo import _, api, fields, models
-from odoo.service import server
-from odoo.tools import SQL, config
+from odoo.tools import SQL
 
 from . import offsets
+from .budget import Budget
 from .company_time import coming, day_start, to_local
 from .sicantik_notification_evaluation import PER_RECORD_NAMES, Event
 from .sicantik_notification_queue import CRON
@@ -20,7 +19,8 @@ _logger = logging.getLogger(__name__)
 TRIGGERS = "sicantik.notification.trigger"
 # Records that one transaction fires for.
 CHUNK = 500
-# A pass takes a quarter of what Odoo allows at most, and never longer, since the drain comes after it …
+# A pass takes this share of what Odoo allows at most, and never longer, since the drain comes after it …
+SHARE = 0.25
 LONGEST_PASS = 60
 # … and a run by hand, for whose end somebody waits, not even that.
 LONGEST_BY_HAND = 10
@@ -30,25 +30,6 @@ DEFAULT_CATCH_UP = 24
 LONGEST_CATCH_UP = 30 * 24
 # Between two looks of the clock lies a run of the drain: nothing may be too late by then.
 LEAST_LATE = timedelta(minutes=5)
-
-
-class Budget:
-    """How long a pass may last."""
-
-    def __init__(self, longest):
-        wall = config["limit_time_real"]
-        if config["limit_time_real_cron"] >= 0:  # -1: the same
-            wall = config["limit_time_real_cron"]
-        self.until = time.monotonic() + min(longest, (wall or float("inf")) / 4)
-        cpu = config["limit_time_cpu"] if config["workers"] else 0
-        self.cpu_until = time.process_time() + cpu / 4 if cpu else float("inf")
-
-    def is_over(self):
-        return (
-            time.monotonic() > self.until
-            or time.process_time() > self.cpu_until
-            or bool(getattr(server.server, "quit_signals_received", 0))
-        )
 
 
 class SicantikNotificationClock(models.AbstractModel):
@@ -80,7 +61,7 @@ class SicantikNotificationClock(models.AbstractModel):
             now = fields.Datetime.now()
             with Transactions(self._surroundings().env) as transactions:
                 steps = transactions.run(lambda env: env[self._name]._due(now))
-                more = self._take_turns(transactions, steps, now, Budget(LONGEST_PASS))
+                more = self._take_turns(transactions, steps, now, Budget(True, SHARE, LONGEST_PASS))
                 transactions.run(lambda env: env[self._name]._wake(now, more))
         except Exception as error:
             self.env["sicantik.notification.evaluation"]._log_failure(error, "Notification: the clock failed")
@@ -101,7 +82,7 @@ class SicantikNotificationClock(models.AbstractModel):
             if before is None:
                 return None
             steps = [("_step_of_run", trigger_id)]
-            more = self._take_turns(transactions, steps, now, Budget(LONGEST_BY_HAND))
+            more = self._take_turns(transactions, steps, now, Budget(True, SHARE, LONGEST_BY_HAND))
             count, error = transactions.run(lambda env: env[self._name]._end_by_hand(trigger_id, more))
         return count - before, more, error
 

@@ -203,6 +203,7 @@ class SicantikNotificationQueue(models.Model):
 
     # The claim
     worker = fields.Integer(readonly=True, copy=False, help="Number of the drain that has it.")
+    held = fields.Boolean(readonly=True, copy=False, help="Its campaign is paused.")
     lease_until = fields.Datetime(
         readonly=True, copy=False, help="An answer has come by then, or never will."
     )
@@ -217,14 +218,19 @@ class SicantikNotificationQueue(models.Model):
     ]
 
     def init(self):
-        """The claim reads due rows in its own order, the rescue those under a claim; both are few among
-        many, and so are rows of rules with a cooldown. Rows that count for a frequency cap are looked for by
-        number; without a cap there are none. Workers take their numbers from a sequence.
+        """The claim reads due rows in its own order, but for those of paused campaigns; the rescue those
+        under a claim; all are few among many, and so are rows of rules with a cooldown. Rows that count for a
+        frequency cap are looked for by number; without a cap there are none. Workers take their numbers from
+        a sequence.
         """
         self.env.cr.execute(
             """
-            CREATE INDEX IF NOT EXISTS sicantik_notification_queue_due
-                ON sicantik_notification_queue (priority DESC, scheduled_date, id) WHERE state = 'pending';
+            DROP INDEX IF EXISTS sicantik_notification_queue_due;
+            CREATE INDEX IF NOT EXISTS sicantik_notification_queue_claimable
+                ON sicantik_notification_queue (priority DESC, scheduled_date, id)
+             WHERE state = 'pending' AND held IS NOT TRUE;
+            CREATE INDEX IF NOT EXISTS sicantik_notification_queue_held
+                ON sicantik_notification_queue (campaign_id, priority DESC, scheduled_date, id) WHERE held;
             CREATE INDEX IF NOT EXISTS sicantik_notification_queue_claimed
                 ON sicantik_notification_queue (worker) WHERE state = 'processing';
             CREATE INDEX IF NOT EXISTS sicantik_notification_queue_counted
@@ -499,7 +505,7 @@ class SicantikNotificationQueue(models.Model):
         transaction commits.
 
         The columns `rule_id`, `campaign_id` and `company_id` have no foreign keys. What guards them is
-        another row of the same transaction: a rule's journal, the campaign's `last_target_id`, the company of
+        another row of the same transaction: a rule's journal, the lock on the campaign, the company of
         the record. Whoever deletes one of them at the same time fails on that row and tries again.
 
         :param list[dict] rows: values of columns named in `COLUMNS`
@@ -605,8 +611,12 @@ class SicantikNotificationQueue(models.Model):
                 "total_sent",
                 "total_failed",
                 "total_skipped",
+                "total_cancelled",
                 "total_pending",
                 "progress_percentage",
+                "total_interrupted",
+                "rate_per_minute",
+                "expected_end",
             ]
         )
         self.env["sicantik.auto.message"]._forget_counters()
@@ -713,6 +723,7 @@ class SicantikNotificationQueue(models.Model):
                 "retry_count": 0,
                 "interrupted_count": 0,
                 "worker": False,
+                "held": False,
                 "next_retry_date": False,
                 "error_message": False,
                 "error_class": False,

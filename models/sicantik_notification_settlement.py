@@ -69,6 +69,8 @@ class SicantikNotificationSettlement(models.AbstractModel):
             }
             for job in jobs
         ]
+        for job, values in zip(jobs, settled, strict=True):
+            job.settled = values["state"]
         self._write_logs([log for job in jobs for log in self._prepare_logs(job)])
         self._write(worker, settled)
         self._take_opt_outs(jobs)

@@ -195,6 +195,12 @@ class SicantikNotificationTrigger(models.Model):
                     )
                 )
 
+    @api.ondelete(at_uninstall=False)
+    def _unlink_except_campaigns(self):
+        """Its rules go with it, which the database does without asking them."""
+        rules = self.env["sicantik.notification.rule"].sudo().with_context(active_test=False)
+        rules._check_no_campaigns(rules.search([("trigger_id", "in", self.ids)]))
+
     def _domains(self):
         return [*super()._domains(), (self.condition_domain, self.model_name, _("The condition"))]
 

@@ -30,6 +30,7 @@ MATRIX = {
     "sicantik.notification.trigger": SETUP,
     "sicantik.notification.rule": SETUP,
     "sicantik.notification.campaign": SETUP,
+    "sicantik.notification.campaign.target": {"manager": "r"},
     "sicantik.notification.queue": SETUP,
     "sicantik.notification.blacklist": SETUP,
     "sicantik.auto.message": SETUP,
@@ -45,6 +46,8 @@ MATRIX = {
     "sicantik.whatsapp.event": {"manager": "r"},
     "sicantik.notification.test.wizard": WIZARD,
     "sicantik.notification.preview.wizard": WIZARD,
+    "sicantik.notification.dry.run": {"manager": "rwcu"},
+    "sicantik.notification.dry.run.line": {"manager": "rwcu"},
 }
 
 
