@@ -191,13 +191,13 @@ class SicantikNotificationCampaignMessage(models.AbstractModel):
     def _reached(self, campaign, res_ids):
         """Find who has been reached already, of some records: sent, about to be, or perhaps reached.
 
-        :return: {(record id, kind of message, recipient id or number)}
+        :return: {(record id, kind of message, channel, recipient id, number or address)}
         :rtype: set
         """
         self.env["sicantik.notification.queue"].flush_model()
         self.env.cr.execute(
             """
-            SELECT res_id, message_type, partner_id, phone FROM sicantik_notification_queue
+            SELECT res_id, message_type, channel, partner_id, phone, email FROM sicantik_notification_queue
              WHERE res_id = ANY(%(ids)s) AND res_model = %(model)s AND campaign_id = %(campaign)s
                AND id <= %(last)s
                AND (state IN ('sent', 'pending', 'processing') OR error_class = %(class)s)
@@ -211,8 +211,8 @@ class SicantikNotificationCampaignMessage(models.AbstractModel):
             },
         )
         found = set()
-        for res_id, kind, partner_id, phone in self.env.cr.fetchall():
-            found |= {(res_id, kind, who) for who in (partner_id, phone) if who}
+        for res_id, kind, channel, *names in self.env.cr.fetchall():
+            found |= {(res_id, kind, channel, who) for who in names if who}
         return found
 
     @api.model

@@ -301,8 +301,8 @@ class SicantikNotificationExpansion(models.AbstractModel):
 
     @api.model
     def _is_reached(self, row, reached):
-        kind = row.get("message_type")
-        return any((row["res_id"], kind, row.get(name)) in reached for name in ("partner_id", "phone"))
+        about = (row["res_id"], row["message_type"], row["channel"])
+        return any((*about, row.get(name)) in reached for name in ("partner_id", "phone", "email"))
 
     def _position(self, campaign):
         """Count the messages that went before in this run; for a rule that sends in batches.

@@ -297,6 +297,38 @@ class TestCampaignAudience(CampaignCase):
         self.assertEqual(sorted(again.mapped("res_id")), sorted([*failed.mapped("res_id"), new.id]))
         self.assertEqual((campaign.state, len(self.gateway.messages())), ("completed", 3))
 
+    def test_relaunch_tells_the_channels_apart(self):
+        self._send_both()
+        campaign = self._campaign()
+        campaign.action_start()
+        self.drain()
+        self.assertEqual((campaign.state, campaign.total_sent), ("completed", 24))
+        rows = self.queue.search([("campaign_id", "=", campaign.id), ("channel", "=", "whatsapp")])
+        rows[:2].write({"state": "failed", "error_class": "bad_recipient"})
+        campaign.action_relaunch()
+        again = self.queue.search([("campaign_id", "=", campaign.id), ("id", ">", campaign.last_row_id)])
+        self.assertEqual(again.mapped("channel"), ["whatsapp"] * 2)
+
+    def test_dry_run_tells_the_channels_apart(self):
+        self._send_both()
+        run = self.env["sicantik.notification.dry.run"].browse(self._campaign().action_dry_run()["res_id"])
+        lines = {(line.reason, line.amount) for line in run.line_ids if line.kind == "send"}
+        self.assertEqual(lines, {("Fonnte", 12), ("E-mail", 12)})
+
+    def _send_both(self):
+        """Have the rule send e-mails too; everybody has an address and wants WhatsApp."""
+        template = self.env["mail.template"].create(
+            {
+                "name": "Campaign",
+                "model_id": self.env["ir.model"]._get_id("sicantik.permit"),
+                "subject": "Campaign",
+                "body_html": "<p>Hello</p>",
+            }
+        )
+        self.rule.write({"channel": "both", "mail_template_id": template.id})
+        for partner in self.permits.partner_id:
+            partner.write({"email": f"applicant{partner.id}@example.com", "whatsapp_opt_in": True})
+
     def test_relaunch_remembers_deleted_messages(self):
         campaign = self._campaign()
         campaign.action_start()

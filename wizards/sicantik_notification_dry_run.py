@@ -104,6 +104,7 @@ class SicantikNotificationDryRun(models.TransientModel):
         queue = self.env["sicantik.notification.queue"]
         labels = dict(queue._fields["error_class"]._description_selection(self.env))
         types = dict(queue._fields["provider_type"]._description_selection(self.env))
+        channels = dict(queue._fields["channel"]._description_selection(self.env))
         names = {record.id: record.display_name for record in records}
         partners = campaign.env["res.partner"].browse(
             {row["partner_id"] for row in rows if row.get("partner_id")}
@@ -114,7 +115,8 @@ class SicantikNotificationDryRun(models.TransientModel):
             who = partner_names.get(row.get("partner_id"))
             return " – ".join(filter(None, (names.get(row["res_id"]), who, reason)))
 
-        found.recipients |= {row.get("phone") or row.get("partner_id") for row in rows} - {None}
+        found.recipients |= {row.get("phone") or row.get("email") or row.get("partner_id") for row in rows}
+        found.recipients.discard(None)
         told = self._told(campaign, rows)
         pending = []
         for row in rows:
@@ -130,8 +132,8 @@ class SicantikNotificationDryRun(models.TransientModel):
                 text = labels.get(job.verdict.error_class, "")
                 found.add(kind, text, sample(row, job.verdict.error_message))
             else:
-                provider_type = job.routes[0].account.provider_type if job.routes else ""
-                found.add("send", types.get(provider_type, provider_type), sample(row))
+                way = types[job.routes[0].account.provider_type] if job.routes else channels[row["channel"]]
+                found.add("send", way, sample(row))
 
     def _told(self, campaign, rows):
         """Give the keys of messages that a rule with the policy `once` has queued already."""
