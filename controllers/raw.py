@@ -1,4 +1,6 @@
-"""A door that gets the body as it came over the wire."""
+"""Doors that get the body as it came over the wire."""
+
+from werkzeug.exceptions import HTTPException
 
 from odoo.http import HttpDispatcher
 
@@ -35,7 +37,10 @@ def read_body(httprequest):
     """
     environ = httprequest.environ
     if BODY not in environ:
-        environ[BODY] = _read(httprequest)
+        try:
+            environ[BODY] = _read(httprequest)
+        except HTTPException:  # the server has a limit of its own
+            environ[BODY] = None
     return environ[BODY]
 
 

@@ -4,8 +4,6 @@ import hmac
 import json
 import logging
 
-from werkzeug.exceptions import HTTPException
-
 from odoo.http import Controller, Response, request, route
 
 from ..providers import PROVIDERS, Hook, Malformed, provider_for
@@ -30,10 +28,7 @@ class WebhookController(Controller):
         provider's; 403 for a wrong or missing signature; 404 for an unknown provider or path; 413 for more
         than 1 MiB. Errors are JSON: `{"error": "…"}`, and tell nothing else.
         """
-        try:
-            body = read_body(request.httprequest)
-        except HTTPException:  # the server's own limit
-            body = None
+        body = read_body(request.httprequest)
         if body is None:
             return self._refuse(413, "too_large")
         provider = self._find(provider_id, token)
