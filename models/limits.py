@@ -10,6 +10,8 @@ import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
+from .road import EMAIL
+
 BUCKETS = 3600
 DAY = 24 * 3600
 # Meta takes about one message in six seconds from one sender to one number (providers.md 1.6).
@@ -119,9 +121,20 @@ class State:
     changed: bool = False
 
 
+@dataclass(slots=True)
+class Turns:
+    """When the next auto message of a company may leave, and the end of the places that were given in this
+    turn of the drain.
+    """
+
+    next_slot: float = 0.0
+    given: float = 0.0
+    changed: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Full:
-    """No room: not before `until`; `cause` and the rule or sender say why."""
+    """No room: not before `until`; `cause` and the rule, the sender or the seconds of a pause say why."""
 
     until: float
     cause: str
@@ -142,15 +155,31 @@ class Ledger:
         service window)}
     :param dict reached: {provider id: (numbers written to within a day, when the first of them is forgotten)}
     :param float horizon: seconds for which a message may wait for its place in memory
+    :param dict turns: {company id: Turns} of the auto messages
+    :param dict delays: {auto message id: seconds of the pause after each of its messages}
     """
 
     def __init__(
-        self, now, senders, rules, *, windows, states, lines, pairs, reached, default_priority, horizon
+        self,
+        now,
+        senders,
+        rules,
+        *,
+        windows,
+        states,
+        lines,
+        pairs,
+        reached,
+        default_priority,
+        horizon,
+        turns=None,
+        delays=None,
     ):
         self.now, self.senders, self.rules = now, senders, rules
         self.windows, self.states, self.lines = windows, states, lines
         self.pairs, self.reached = pairs, reached
         self.new_pairs, self.new_lines = {}, {}
+        self.turns, self.delays = turns or {}, delays or {}
         self._default_priority, self._horizon = default_priority, horizon
 
     def admit(self, job):
@@ -164,6 +193,14 @@ class Ledger:
         window = None if job.rule_counted or not rule else self.windows.get(f"rule:{rule.id}")
         if window and not window.has_room():
             return Full(self._place(window, job), "rule", rule)
+        if job.row.channel == EMAIL:  # no provider, and so no further limit
+            if window:
+                window.take(self.now)
+                job.rule_counted = True
+            return self.now
+        turns = None if job.paced else self.turns.get(self._company_of_auto(job))
+        if turns and turns.next_slot > self.now + self._horizon:
+            return self._turn_later(turns, job)
         later = []
         for index, route in enumerate(job.routes):
             sender = self.senders.get(route.provider_id)
@@ -175,6 +212,10 @@ class Ledger:
                     return found
                 later.append(found)
                 continue
+            if turns:
+                found = max(found, turns.next_slot)
+                turns.next_slot, turns.changed = found + self._pause_after(job), True
+                job.paced = True
             if window:
                 window.take(found)
                 job.rule_counted = True
@@ -228,6 +269,24 @@ class Ledger:
                     self.reached[sender.id] = (count + 1, frees)
                 opened = self.now
             self.pairs[key] = self.new_pairs[key] = (at, opened)
+
+    # === AUTO MESSAGES ===#
+
+    def _company_of_auto(self, job):
+        return job.row.company_id if job.row.auto_message_id in self.delays else None
+
+    def _pause_after(self, job):
+        return self.delays[job.row.auto_message_id]
+
+    def _turn_later(self, turns, job):
+        """Give a place behind those that wait already in this turn of the drain. Nobody keeps a line across
+        turns: of those that meet at a place the oldest goes, so that no auto message waits for the end of
+        another one. Of a thousand that are due at once some thirty meet at each place, once in a pause.
+        """
+        pause = self._pause_after(job)
+        place = max(turns.next_slot, turns.given)
+        turns.given = place + pause
+        return Full(place, "auto", pause)
 
     # === WAITING ===#
 

@@ -1,10 +1,18 @@
 """The plain values that travel down the road inside one drain: no records, no connection."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple
 
 from ..providers import Account
+from .company_time import DEFAULT_ZONE
+from .sending_window import Window
+
+# Messages of this priority, and those above it, are urgent.
+URGENT = 9
+
+# The channel of a queue row that is not WhatsApp.
+EMAIL = "email"
 
 
 class Row(NamedTuple):
@@ -26,11 +34,21 @@ class Row(NamedTuple):
     attempt_count: int
     error_class: str | None
     scheduled_date: datetime
+    counted_on: date | None = None
+    channel: str = "whatsapp"
+    email: str | None = None
+    res_model: str | None = None
+    res_id: int | None = None
+    auto_message_id: int | None = None
+    late_provider_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What the drain has to know of a rule. `limit` is how many messages in `period` seconds, None: any."""
+    """What the drain has to know of a rule. `limit` is how many messages in `period` seconds, None: any;
+    `window` its own sending hours when `quiet_hours` is `own`; `mail_template_id` is what e-mails are written
+    from.
+    """
 
     id: int
     name: str
@@ -39,6 +57,23 @@ class Rule:
     respect_blacklist: bool
     limit: int | None
     period: int
+    urgent: bool = False
+    quiet_hours: str = "company"
+    window: Window | None = None
+    mail_template_id: int | None = None
+
+
+class Policy(NamedTuple):
+    """What holds for the messages of a company: its sending hours (None: any), how many messages a recipient
+    gets in a day (0: any number), and the name of its time zone.
+    """
+
+    window: Window | None
+    cap: int
+    zone: str
+
+
+NO_POLICY = Policy(None, 0, DEFAULT_ZONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +124,51 @@ class Wait:
 
     until: datetime
     reason: str
+    error_class: str = "limited"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a message takes of its recipient's day when it leaves: one of `cap` messages on `day`, which
+    begins at midnight in the time zone `zone`.
+    """
+
+    company_id: int
+    phone: str
+    day: date
+    cap: int
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """An e-mail that this transaction has put into Odoo's own mail queue, with its Message-Id."""
+
+    message_id: str
 
 
 @dataclass(slots=True)
 class Job:
     """One message under way: its row, the ways that are left, and what was tried.
 
-    `verdict` is a Refusal or a Wait when it is given up for now without an answer that decides.
-    `window_open` says that Meta counts it as an answer; `rule_counted` that the rule's limit has counted it.
+    `verdict` is a Refusal or a Wait when it is given up for now without an answer that decides, and a Handed
+    when it is an e-mail that needs no answer.
+    `window_open` says that Meta counts it as an answer; `rule_counted` that the rule has counted it for its
+    limit; `paced` that it has its turn among the auto messages; `settled` is the state that its row was given
+    last.
+    `place` is what it still has to take of its recipient's day, `counted_on` the day of which it has taken.
     """
 
     row: Row
     routes: list = field(default_factory=list)
     attempts: list = field(default_factory=list)
-    verdict: Refusal | Wait | None = None
+    verdict: Refusal | Wait | Handed | None = None
     window_open: bool = False
     rule_counted: bool = False
+    place: Place | None = None
+    counted_on: date | None = None
+    paced: bool = False
+    settled: str | None = None
 
     @property
     def answer(self):

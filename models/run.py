@@ -10,12 +10,11 @@ import traceback
 from collections import Counter, deque
 from dataclasses import replace
 
-from odoo.service import server
-from odoo.tools import config
-
 from ..providers import Deliveries, goes_on
+from .budget import LONGEST_RUN, Budget
 from .limits import precise_now
-from .road import Refusal
+from .sicantik_notification_campaign_health import Watch
+from .sicantik_whatsapp_event import apply_pending
 
 _logger = logging.getLogger(__name__)
 
@@ -33,9 +32,9 @@ TURN_PATIENCE = 0.5
 LOOK_AGAIN = 1.0
 # Seconds for which what is read of providers, rules and templates holds.
 FRESH = 1.0
-# A run lasts half of what Odoo allows, in wall and in processor time, and never longer …
-LONGEST_RUN = 240
-# … waits so many seconds for a message's turn, when nobody waits for its end …
+# Seconds after which it looks for what providers have told.
+LISTEN_AGAIN = 1.0
+# A run waits so many seconds for a message's turn, when nobody waits for its end …
 LINGER = 30.0
 # … and so many when somebody does.
 LINGER_FOR_CALLERS = 5.0
@@ -47,9 +46,10 @@ class Run:
     :param Worker worker: whose claims they are
     :param bool scheduled: whether the scheduler runs it; else a person, a program or a job waits for its end
     :param list ids: only these rows, whatever their schedule
+    :param float seconds: begin nothing new after so many seconds
     """
 
-    def __init__(self, worker, scheduled=False, ids=None):
+    def __init__(self, worker, scheduled=False, ids=None, seconds=LONGEST_RUN):
         self.worker, self.ids = worker, ids
         self.linger = LINGER if scheduled else LINGER_FOR_CALLERS
         self.totals = Counter()
@@ -59,21 +59,12 @@ class Run:
         self.more = True  # whether there may be due rows that nobody has claimed
         self.after = None  # the row after which the next claim looks
         self.look_again = 0.0  # when to look from the beginning, also although there were none
+        self.listen_again = 0.0  # when to look for what providers have told
+        self.told_more = False  # whether there is more of it than one look takes
         self.in_vain = 0  # how often in a row there were none although the database said so
-        wall = config["limit_time_real"]
-        if scheduled and config["limit_time_real_cron"] >= 0:  # -1: the same
-            wall = config["limit_time_real_cron"]
-        self.until = time.monotonic() + min(LONGEST_RUN, (wall or float("inf")) / 2)
-        cpu = config["limit_time_cpu"] if config["workers"] else 0
-        self.cpu_until = time.process_time() + cpu / 2 if cpu else float("inf")
-
-    def is_over(self):
-        """Whether the budget of the run is spent, or the server is to stop."""
-        return (
-            time.monotonic() > self.until
-            or time.process_time() > self.cpu_until
-            or bool(getattr(server.server, "quit_signals_received", 0))
-        )
+        self.watch = Watch()  # over campaigns that mostly fail
+        self.budget = Budget(scheduled, longest=seconds)
+        self.is_over = self.budget.is_over
 
     def drain(self, alone=False):
         """Keep requests in flight until nothing is due or the budget is spent, and settle all of them.
@@ -84,12 +75,15 @@ class Run:
         try:
             while True:
                 over = self.is_over()
+                if not over and self.ids is None:
+                    if self.told_more or time.monotonic() > self.listen_again:
+                        self.listen()
                 if not over:
                     self.claim(alone)
                 answers = self.gather(over)
                 if answers or (self.claimed and not over):
                     self.turn(answers, plan=not over)
-                elif not self.flying and (over or alone or not self.wait()):
+                elif not self.flying and (over or alone or not (self.told_more or self.wait())):
                     break
         finally:
             self.end()
@@ -103,6 +97,29 @@ class Run:
         self.more = True
         self.drain(alone=True)
         return self.totals != before
+
+    # === LISTEN ===#
+
+    def listen(self):
+        """Apply what providers have told by webhook; a message may come back by it.
+
+        If that fails, messages are sent all the same.
+        """
+        self.listen_again = time.monotonic() + LISTEN_AGAIN
+        try:
+            count, self.told_more = apply_pending(self.worker)
+            if count:
+                self.more = True
+        except Exception as error:
+            if self.worker.is_lost:
+                raise
+            self.told_more = False  # not again and again in one run
+            # The text of the error could quote a number or a message.
+            _logger.error(
+                "Webhook events could not be applied: %s\n%s",
+                type(error).__name__,
+                "".join(traceback.format_tb(error.__traceback__)),
+            )
 
     # === CLAIM ===#
 
@@ -118,6 +135,8 @@ class Run:
                 lambda env: env["sicantik.notification.drain"]._claim(number, limit, ids, alone, after)
             )
             self.claimed.extend(rows)
+            if ids is not None:  # once each: what has to wait would be claimed again and again
+                self.ids = list(set(ids).difference(row.id for row in rows))
             if not after:
                 self.look_again = time.monotonic() + LOOK_AGAIN
                 self.in_vain = 0 if rows else self.in_vain + 1
@@ -129,7 +148,7 @@ class Run:
         """Wait for what is due soon; tell whether there is anything worth it."""
         if self.ids is not None:
             return False
-        within = min(self.linger, self.until - time.monotonic())
+        within = min(self.linger, self.budget.until - time.monotonic())
         due = self.worker.run(lambda env: env["sicantik.notification.drain"]._next_due(within))
         if not due:
             return False
@@ -167,6 +186,7 @@ class Run:
         for id_, route, attempt in answers:
             job = self.flying[id_]
             if attempt is None:  # its turn has passed: it needs another one
+                job.paced = False
                 (unsent if last else onward).append(job)
                 continue
             job.attempts.append((route, attempt))
@@ -176,22 +196,32 @@ class Run:
         room = IN_FLIGHT + AHEAD - len(self.flying) + len(answers)
         rows = [self.claimed.popleft() for _i in range(min(room, len(self.claimed)))] if plan else []
         try:
-            go, totals = self.worker.run(lambda env: self.step(env, ended, onward, rows, outcomes))
+            go, totals, results = self.worker.run(lambda env: self.step(env, ended, onward, rows, outcomes))
         except Exception:
             if self.worker.is_lost:  # no more can be done
                 raise
             # One of them cannot be written or planned: each by itself, so that it costs the others nothing.
-            go, totals = self.one_by_one(ended, onward, rows, outcomes)
+            go, totals, results = self.one_by_one(ended, onward, rows, outcomes)
         for id_, _route, _attempt in answers:
             del self.flying[id_]
         self.totals += totals
         paced = {sender.id for sender in self.directory.senders if sender.interval} if go else ()
         for job, at in go:
             route = job.routes[0]
-            patience = TURN_PATIENCE if route.provider_id in paced else float("inf")
+            has_turn = at and (job.paced or route.provider_id in paced)
+            patience = TURN_PATIENCE if has_turn else float("inf")
             self.flying[job.row.id] = job
             self.deliveries.submit(job.row.id, route, at, patience)
         self.put_off([job.row.id for job in unsent], 0)
+        self.look_after(results)
+
+    def look_after(self, results):
+        """Have campaigns paused that mostly fail."""
+        suspects = self.watch.note(results)
+        if suspects:
+            self.watch.learn(
+                *self.worker.run(lambda env: env["sicantik.notification.campaign.health"]._look(suspects))
+            )
 
     def step(self, env, ended, onward, rows, outcomes):
         """What a turn does in its transaction, which may be done again: it changes no job that it was
@@ -205,21 +235,25 @@ class Run:
         jobs = [
             replace(job, routes=list(job.routes), attempts=list(job.attempts)) for job in onward
         ] + drain._prepare(rows, self.directory, self.rules)
+        held = [job for job in jobs if job.verdict]
         go, stay = drain._admit(
             self.worker.number, [job for job in jobs if not job.verdict], senders, self.rules
         )
-        stay += [job for job in jobs if isinstance(job.verdict, Refusal)]
+        stay += held
         totals = settlement._settle(self.worker.number, ended + stay, senders, self.rules)
-        return go, totals
+        results = [(job.row.campaign_id, job.settled) for job in ended + stay if job.row.campaign_id]
+        return go, totals, results
 
     def one_by_one(self, ended, onward, rows, outcomes):
-        go, totals = [], Counter()
+        go, totals, results = [], Counter(), []
         singles = [([job], [], []) for job in ended] + [([], [job], []) for job in onward]
         singles += [([], [], [row]) for row in rows]
         for one in singles:
             news, outcomes = outcomes, []
             try:
-                gone, counts = self.worker.run(lambda env, one=one, news=news: self.step(env, *one, news))
+                gone, counts, ends = self.worker.run(
+                    lambda env, one=one, news=news: self.step(env, *one, news)
+                )
             except Exception as error:
                 if self.worker.is_lost:
                     raise
@@ -233,7 +267,8 @@ class Run:
                 continue
             go += gone
             totals += counts
-        return go, totals
+            results += ends
+        return go, totals, results
 
     def put_off(self, ids, seconds=60):
         """Give back rows, for a while: nothing of them has left."""
@@ -245,7 +280,8 @@ class Run:
         """Read providers, templates and rules again when they are stale or do not cover these rows."""
         now = time.monotonic()
         known = self.directory is not None and all(
-            (not row.rule_id or row.rule_id in self.rules)
+            row.company_id in self.directory.policies
+            and (not row.rule_id or row.rule_id in self.rules)
             and (not row.template_key or row.template_key in self.keys)
             for row in rows
         )

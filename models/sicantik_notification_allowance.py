@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from odoo import _, api, fields, models
 
-from .limits import DAY, HORIZON, Full, Ledger, State, Window, moment_of, precise_now, seconds
+from .limits import DAY, HORIZON, Full, Ledger, State, Turns, Window, moment_of, precise_now, seconds
 from .road import Wait
 
 PRIORITY = 5
@@ -16,7 +16,8 @@ class SicantikNotificationAllowance(models.Model):
     """Where a limited rule or provider stands, so that its limits hold for all workers on all hosts.
 
     One row per subject: `rule:<id>`, `provider:<id>`, and `line:<provider id>:<group>` for the last place in
-    a line of waiting messages. Whoever takes from a subject locks its row first; what has been sent is
+    a line of waiting messages; `auto:<company id>` for the pauses between the auto messages of a company, all
+    of them together. Whoever takes from a subject locks its row first; what has been sent is
     counted in `sicantik.notification.usage`, whom Meta's number has written to in `sicantik.whatsapp.pair`.
     These are columns of their own table and not of the rule or provider, which people edit.
 
@@ -52,22 +53,30 @@ class SicantikNotificationAllowance(models.Model):
         :param dict rules: {rule id: Rule}
         :param float horizon: seconds for which a message may wait for its place in memory
         :return: one per job: the moment at which its request may leave (`time.monotonic()` seconds, 0.0 when
-            nothing says when), a Wait, or None when all its ways are gone
+            nothing says when), a Wait, a Refusal when its recipient has had enough messages for the day, or
+            None when all its ways are gone
         :rtype: list
         """
         ledger = self._open(jobs, senders, rules, horizon)
-        if ledger is None:
+        cap = self.env["sicantik.notification.cap"]._open(jobs)
+        if ledger is None and cap is None:
             return [0.0] * len(jobs)
-        clock = time.monotonic() - ledger.now
+        clock = time.monotonic() - ledger.now if ledger else 0.0
         results = []
         for job in jobs:
-            found = ledger.admit(job)
+            # First of all: what is left out takes no allowance from the others.
+            found = cap.refusal(job) if cap else None
+            if found is None:
+                found = ledger.admit(job) if ledger else 0.0
             if isinstance(found, Full):
                 found = Wait(moment_of(math.ceil(found.until)), self._reason(found))
-            elif found is not None:
+            elif isinstance(found, float):
                 found += clock
+                if cap:
+                    cap.take(job)
             results.append(found)
-        self._close(ledger)
+        if ledger:
+            self._close(ledger)
         return results
 
     def _open(self, jobs, senders, rules, horizon):
@@ -83,13 +92,25 @@ class SicantikNotificationAllowance(models.Model):
             for sender in map(senders.get, ids)
             if sender and (sender.counted or sender.probe_date or sender.paused_until)
         }
-        if not limited and not counted and ids <= senders.keys():
+        autos = {
+            job.row.auto_message_id: job.row.company_id
+            for job in jobs
+            if job.row.auto_message_id and job.row.company_id and not job.paced
+        }
+        if not limited and not counted and not autos and ids <= senders.keys():
             return None
         windows = {f"rule:{rule.id}": (rule.limit, rule.period) for rule in limited.values()}
         windows.update(
             {f"provider:{one.id}": (one.daily_limit, DAY) for one in counted.values() if one.daily_limit > 0}
         )
-        states = self._lock([*windows, *(f"provider:{id_}" for id_ in counted)])
+        companies = set(autos.values())
+        states = self._lock(
+            [
+                *windows,
+                *(f"provider:{id_}" for id_ in counted),
+                *(f"auto:{company_id}" for company_id in companies),
+            ]
+        )
         now = precise_now()  # after the wait for the lock, or what is counted would be forgotten too early
         used = self._used(windows, now)
         clock = seconds(now)
@@ -107,6 +128,8 @@ class SicantikNotificationAllowance(models.Model):
             reached=self.env["sicantik.whatsapp.pair"]._reached(counted.values(), now),
             default_priority=PRIORITY,
             horizon=horizon,
+            turns={company_id: Turns(states[f"auto:{company_id}"].next_slot) for company_id in companies},
+            delays=self.env["sicantik.auto.message"]._delays(autos),
         )
 
     def _lock(self, subjects):
@@ -186,6 +209,11 @@ class SicantikNotificationAllowance(models.Model):
             if state.changed
         ]
         slots += [
+            (f"auto:{id_}", moment_of(turns.next_slot), None, False)
+            for id_, turns in ledger.turns.items()
+            if turns.changed
+        ]
+        slots += [
             (f"line:{id_}:{group}", moment_of(at), None, False)
             for (id_, group), at in ledger.new_lines.items()
         ]
@@ -206,6 +234,8 @@ class SicantikNotificationAllowance(models.Model):
 
     def _reason(self, full):
         """Say in a sentence why a message waits."""
+        if full.cause == "auto":
+            return _("Waits for its turn: between two auto messages there are %s seconds.", full.what)
         name = full.what.name
         if full.cause == "rule":
             per = {60: _("minute"), 3600: _("hour"), DAY: _("day")}[full.what.period]

@@ -22,7 +22,7 @@ class SicantikNotificationAttention(models.AbstractModel):
     _description = "What Needs Attention"
 
     @api.model
-    def _cards(self, now, providers, campaigns, queue, rate, steps):
+    def _cards(self, now, providers, campaigns, queue, rate, returned, steps):
         """Give what waits for a person, the gravest first.
 
         :return: dicts of `key`, `level` (a Bootstrap colour), `title`, `text`, and `action` (False: none)
@@ -41,6 +41,16 @@ class SicantikNotificationAttention(models.AbstractModel):
                         "Nobody knows whether they left. Ask the recipients, then retry or leave them."
                     ),
                     "action": open_list(_("Interrupted Messages"), QUEUE, interrupted),
+                }
+            )
+        if returned["count"]:
+            found.append(
+                {
+                    "key": "returned",
+                    "level": "warning",
+                    "title": _("E-mails that came back since yesterday: %s", returned["count"]),
+                    "text": _("Correct the addresses in the contacts."),
+                    "action": open_list(_("E-mails That Came Back"), LOG, returned["domain"]),
                 }
             )
         failing = [one for one in providers if one["level"] == "danger"]
@@ -73,7 +83,9 @@ class SicantikNotificationAttention(models.AbstractModel):
                     "key": "campaigns",
                     "level": "warning",
                     "title": _("Paused campaigns: %s", len(paused)),
-                    "text": _(
+                    "text": paused[0]["reason"]
+                    if len(paused) == 1 and paused[0]["reason"]
+                    else _(
                         "Nothing leaves until they are resumed: %s",
                         ", ".join(one["name"] for one in paused[:5]),
                     ),

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from odoo import api, fields, models
 
-from .sicantik_notification_tally import ENDED, EXECUTIONS, MESSAGES
+from .sicantik_notification_tally import ENDED, EXECUTIONS, MESSAGES, OF_EXECUTIONS
 from .transaction import committed
 
 _logger = logging.getLogger(__name__)
@@ -25,11 +25,17 @@ KEEP = {
 SHORTEST_KEEP = 7
 # A hundred years; much more is no date any more.
 LONGEST_KEEP = 36_500
-# Tables of the limits, and which of their rows are of no more use: no limit looks back further. Of the rules
-# and providers the rows stay.
+# Tables of the limits and of webhooks, and which of their rows are of no more use: no limit looks back
+# further. Of the rules and providers the rows stay.
 HELPERS = {
     "sicantik.notification.usage": "t.bucket < %(before)s",
     "sicantik.whatsapp.pair": "t.last_date < %(before)s",
+    # A date that comes back may not fire again as long as it could be caught up for (30 days at most).
+    "sicantik.notification.moment": (
+        "t.date_value + t.offset_minutes * interval '1 minute' < %(before)s - interval '40 days'"
+    ),
+    # Providers repeat an event for 7 days at most; by then it must still be known.
+    "sicantik.whatsapp.event": "t.state <> 'pending' AND t.create_date < %(before)s - interval '6 days'",
     "sicantik.notification.allowance": "starts_with(t.subject, 'line:') AND t.next_slot < %(before)s",
 }
 HELPERS_KEEP = timedelta(days=2)
@@ -38,7 +44,8 @@ HELPERS_KEEP = timedelta(days=2)
 # queue row is gone, so that one stays as long as the rule does.
 OLD_LOGS = """
     t.create_date < %(before)s
-    AND NOT (t.event_key IS NOT NULL AND t.state = 'sent' AND t.rule_id IS NOT NULL)
+    AND NOT (t.event_key IS NOT NULL AND (t.state = 'sent' OR t.error_class = 'interrupted')
+             AND t.rule_id IS NOT NULL)
 """
 # A message's age is the time since it ended: it may have waited for weeks. Of a rule with a cooldown the
 # queue is the memory (`_without_repeats`), so a row stays as long as it holds others back.
@@ -47,7 +54,8 @@ OLD_MESSAGES = """
     AND COALESCE(t.sent_date, t.write_date, t.create_date) < %(before)s
     AND NOT EXISTS (
         SELECT 1 FROM sicantik_notification_rule AS rule
-         WHERE rule.id = t.rule_id AND rule.repeat_policy = 'cooldown' AND t.state = 'sent'
+         WHERE rule.id = t.rule_id AND rule.repeat_policy = 'cooldown'
+           AND (t.state = 'sent' OR t.error_class = 'interrupted')
            AND extract(epoch FROM %(now)s - t.create_date) < rule.cooldown_hours * 3600)
 """
 # The last row of each trigger and rule stays: from it come their last execution and last error.
@@ -219,7 +227,8 @@ class SicantikNotificationCleanup(models.AbstractModel):
         if end is None:
             return None, 0
         tally = self.env["sicantik.notification.tally"]
-        counting = f", counted AS ({tally._adding('gone')})" if job.tally else ""
+        relation = OF_EXECUTIONS if job.tally == EXECUTIONS else "gone"
+        counting = f", counted AS ({tally._adding(relation)})" if job.tally else ""
         cr.execute(
             f"""
             WITH gone AS (

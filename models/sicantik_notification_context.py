@@ -16,7 +16,7 @@ READ = [
     *("company_id", "partner_id", "permit_id", "applicant_name", "permit_type_name", "permit_number"),
     *("registration_id", "issue_date", "expiry_date", "state"),
 ]
-READ_OF_PARTNERS = ["name", "whatsapp_e164"]
+READ_OF_PARTNERS = ["name", "whatsapp_e164", "tz"]
 
 
 class SicantikNotificationContext(models.AbstractModel):

@@ -1,14 +1,16 @@
 import json
 import logging
+from dataclasses import replace
 from datetime import timedelta
 
 from odoo import _, api, fields, models
 from odoo.exceptions import ValidationError
 
 from ..providers import errors, longest_attempt
+from .budget import LONGEST_RUN
 from .limits import precise_now
 from .res_partner import SERVICE_WINDOW
-from .road import Job, Refusal, Row, Wait
+from .road import EMAIL, NO_POLICY, Job, Refusal, Row, Wait
 from .run import Run
 from .sicantik_notification_worker import ALONE_FROM, Worker
 from .sicantik_whatsapp_dispatcher import Request
@@ -21,19 +23,21 @@ COUNTERS = {
     name: f"COALESCE({name}, 0)" for name in ("priority", "retry_count", "max_retries", "attempt_count")
 }
 
+# The condition of the claim's index. Messages of paused campaigns are held, as soon as somebody comes to it.
+CLAIMABLE = "state = 'pending' AND held IS NOT TRUE"
 # Messages of these campaigns stay where they are.
 RUNNING = """(campaign_id IS NULL OR campaign_id NOT IN (
     SELECT id FROM sicantik_notification_campaign WHERE state IN ('paused', 'cancelled')))"""
 # The priorities that pending rows have, largest first. Their index is by priority, then date: each level is
 # looked at by itself, so that rows of a higher one that are not due yet need not be passed over.
-FIRST_PENDING = """level AS (
+FIRST_PENDING = f"""level AS (
     (SELECT priority FROM sicantik_notification_queue
-      WHERE state = 'pending' ORDER BY priority DESC LIMIT 1)"""
+      WHERE {CLAIMABLE} ORDER BY priority DESC LIMIT 1)"""
 FIRST_GIVEN = "level AS (SELECT %(priority)s AS priority"
-LOWER_LEVELS = """
+LOWER_LEVELS = f"""
     UNION ALL
     SELECT (SELECT priority FROM sicantik_notification_queue
-             WHERE state = 'pending' AND priority < level.priority ORDER BY priority DESC LIMIT 1)
+             WHERE {CLAIMABLE} AND priority < level.priority ORDER BY priority DESC LIMIT 1)
       FROM level WHERE level.priority IS NOT NULL
 )"""
 # Of the level of a given row, what comes after it. One comparison, which the index can begin with.
@@ -50,7 +54,8 @@ class SicantikNotificationDrain(models.AbstractModel):
       settled, what has no room is moved to when there is. The provider is written into the row: from here on
       the request may have left.
     * **deliver**: HTTP, in threads, with no transaction open. A refusal that concerns the account brings the
-      message back here, to be planned on with the next way.
+      message back here, to be planned on with the next way. An e-mail is written into Odoo's own mail queue
+      instead, in the transaction that settles it (`sicantik.notification.mail`).
     * **settle**: states and log rows, where the claim is still ours.
 
     What each step does is here and in `sicantik.notification.settlement`; in what order, and how requests are
@@ -77,20 +82,25 @@ class SicantikNotificationDrain(models.AbstractModel):
             run.drain()
             while not run.is_over() and run.drain_alone():
                 _logger.info("Notification queue: a message that workers died of was taken alone")
-            worker.run(lambda env: env[self._name]._wake_for_the_rest())
+            run.listen()
+            worker.run(lambda env: env["sicantik.notification.campaign"]._complete_ended().ids)
+            worker.run(lambda env: env["sicantik.auto.message"]._finish())
+            worker.run(lambda env: env[self._name]._wake_for_the_rest(run.told_more))
         return self._summary(run.totals)
 
     @api.model
-    def _process(self, ids, again=True):
+    def _process(self, ids, again=True, seconds=LONGEST_RUN):
         """Send rows now, whatever their schedule; limits hold.
 
         :param list ids: ids of queue rows; what is not pending is left alone
         :param bool again: whether rows that are not committed yet are sent after the commit
+        :param float seconds: begin nothing new after so many seconds
         :return: as `_run`
         """
         with Worker(self.env) as worker:
-            run = Run(worker, ids=list(ids))
+            run = Run(worker, ids=list(ids), seconds=seconds)
             run.drain()
+            worker.run(lambda env: env["sicantik.auto.message"]._finish())
         if again:
             visible = committed(
                 self.env, lambda env: set(env["sicantik.notification.queue"].browse(ids).exists().ids)
@@ -136,7 +146,7 @@ class SicantikNotificationDrain(models.AbstractModel):
                   FROM level, LATERAL (
                     SELECT id
                       FROM sicantik_notification_queue
-                     WHERE state = 'pending' AND priority = level.priority
+                     WHERE {CLAIMABLE} AND priority = level.priority
                        AND {which}
                        {AFTER if after else ""}
                        AND COALESCE(interrupted_count, 0) {">=" if alone else "<"} %(deaths)s
@@ -206,46 +216,70 @@ class SicantikNotificationDrain(models.AbstractModel):
         :rtype: tuple
         """
         rules = self.env["sicantik.notification.rule"].browse({row.rule_id for row in rows if row.rule_id})
-        return (
-            self.env["sicantik.whatsapp.dispatcher"]._directory(
-                {row.template_key for row in rows if row.template_key}
-            ),
-            {rule.id: rule._facts() for rule in rules.exists()},
+        directory = self.env["sicantik.whatsapp.dispatcher"]._directory(
+            {row.template_key for row in rows if row.template_key}
         )
+        ids = {row.company_id for row in rows}
+        companies = self.env["res.company"].browse(id_ for id_ in ids if id_).exists()
+        policies = {**dict.fromkeys(ids, NO_POLICY), **companies._sending_policies()}
+        return replace(directory, policies=policies), {rule.id: rule._facts() for rule in rules.exists()}
 
     @api.model
     def _prepare(self, rows, directory, rules):
         """Find the ways of claimed rows.
 
         :param list[Row] rows: the rows
-        :param Directory directory: providers and texts
+        :param Directory directory: providers, texts and policies
         :param dict rules: {rule id: Rule}
-        :return: one job per row, with its ways, or with a Refusal as its verdict
+        :return: one job per row, with its ways, or with a Refusal or Wait as its verdict; an e-mail has no
+            ways
         :rtype: list[Job]
         """
         consents = self._consents({row.partner_id for row in rows if row.partner_id})
         blocked = self.env["sicantik.notification.blacklist"]._blocked(
             [row.phone for row in rows if row.phone]
         )
+        waits = self.env["sicantik.notification.quiet"]._waits(rows, rules, directory.policies)
+        unwanted = self.env["sicantik.notification.mail"]._blocked(row.email for row in rows if row.email)
+        stopped = self.env["sicantik.auto.message"]._stopped({row.auto_message_id for row in rows} - {None})
         jobs, requests = [], []
         for row in rows:
             opted_in, window_open = consents.get(row.partner_id, (False, False))
             job = Job(row, window_open=window_open)
             jobs.append(job)
-            job.verdict = self._refusal(row, rules.get(row.rule_id), blocked.get(row.phone), opted_in)
+            if row.channel == EMAIL:
+                job.verdict = self.env["sicantik.notification.mail"]._refusal(row, unwanted)
+                continue
+            job.verdict = (
+                stopped.get(row.auto_message_id)
+                or self._refusal(row, rules.get(row.rule_id), blocked.get(row.phone), opted_in)
+                or waits.get(row.id)
+            )
             if not job.verdict:
                 try:
                     requests.append(self._request(row, opted_in, window_open))
                 except ValidationError as error:
                     job.verdict = Refusal(errors.UNKNOWN, str(error))
         plans = self.env["sicantik.whatsapp.dispatcher"]._plan(requests, directory)
+        self._keep_late_reasons(jobs, plans)
         for job in jobs:
             plan = plans.get(job.row.id)
             if isinstance(plan, Refusal):
                 job.verdict = plan
             elif plan:
                 job.routes = plan
+        self.env["sicantik.notification.cap"]._ask(jobs, rules, directory.policies)
         return jobs
+
+    def _keep_late_reasons(self, jobs, plans):
+        """Have messages that were refused late, and that nobody else can take, end for that first reason."""
+        late = {job.row.id: job.row for job in jobs if job.row.late_provider_id}
+        stuck = [id_ for id_ in late if isinstance(plans.get(id_), Refusal)]
+        for row in self.env["sicantik.notification.queue"].browse(stuck):
+            error_class = late[row.id].error_class
+            if plans[row.id].error_class == "no_provider" and error_class in errors.FAILOVER:
+                reason = _("%s No other provider can take this message.", row.error_message or "")
+                plans[row.id] = Refusal(error_class, reason)
 
     def _consents(self, partner_ids):
         """Read who agreed, and who has written within 24 hours: {partner id: (opted in, window open)}."""
@@ -282,26 +316,32 @@ class SicantikNotificationDrain(models.AbstractModel):
             body=row.body or "",
             context=self.env["sicantik.notification.queue"]._read_context(row.context_values),
             reference=f"{self.env.cr.dbname}:{row.id}",
+            without=row.late_provider_id,
         )
 
     @api.model
     def _admit(self, worker, jobs, senders, rules):
-        """Take the allowances of jobs and mark the rows of those that go by whom they are sent.
+        """Take the allowances of jobs and mark the rows of those that go by whom they are sent; e-mails go
+        into Odoo's mail queue here.
 
         :return: [(job, moment at which it may leave)] of those that go, jobs that do not
         :rtype: tuple
         """
         places = self.env["sicantik.notification.allowance"]._admit(jobs, senders, rules)
-        go, stay = [], []
+        go, stay, mails = [], [], []
         for job, place in zip(jobs, places, strict=True):
             if isinstance(place, float):
-                go.append((job, place))
+                if job.row.channel == EMAIL:
+                    mails.append(job)
+                else:
+                    go.append((job, place))
                 continue
             stay.append(job)
-            if isinstance(place, Wait):
+            if isinstance(place, Wait | Refusal):
                 job.verdict = place
             elif not job.attempts:
                 job.verdict = Refusal("no_provider", _("Its provider has just been switched off."))
+        stay += self.env["sicantik.notification.mail"]._hand_over(worker, mails, rules)
         marked = self._mark(worker, [job for job, _place in go])
         return [(job, place) for job, place in go if job.row.id in marked], stay
 
@@ -321,6 +361,7 @@ class SicantikNotificationDrain(models.AbstractModel):
                 "provider_type": job.routes[0].account.provider_type,
                 # By then an answer has come or never will; twice the time, since requests wait for a thread.
                 "lease_until": now + timedelta(seconds=2 * longest_attempt(job.routes[0].account)),
+                "counted_on": job.counted_on,
             }
             for job in jobs
         ]
@@ -329,9 +370,11 @@ class SicantikNotificationDrain(models.AbstractModel):
             UPDATE sicantik_notification_queue AS q
                SET provider_id = mark.provider_id,
                    provider_type = mark.provider_type,
-                   lease_until = mark.lease_until
+                   lease_until = mark.lease_until,
+                   counted_on = COALESCE(mark.counted_on, q.counted_on)
               FROM jsonb_to_recordset(%s::jsonb) AS mark (
-                       id integer, provider_id integer, provider_type text, lease_until timestamp)
+                       id integer, provider_id integer, provider_type text, lease_until timestamp,
+                       counted_on date)
              WHERE q.id = mark.id AND q.state = 'processing' AND q.worker = %s
          RETURNING q.id
             """,
@@ -355,7 +398,7 @@ class SicantikNotificationDrain(models.AbstractModel):
               FROM level, LATERAL (
                 SELECT scheduled_date
                   FROM sicantik_notification_queue
-                 WHERE state = 'pending' AND priority = level.priority
+                 WHERE {CLAIMABLE} AND priority = level.priority
                    AND scheduled_date <= %(until)s
                    AND (%(any)s OR scheduled_date <= %(now)s OR error_class = 'limited')
                    AND COALESCE(interrupted_count, 0) < %(deaths)s
@@ -374,8 +417,13 @@ class SicantikNotificationDrain(models.AbstractModel):
         return self.env.cr.fetchone()[0]
 
     @api.model
-    def _wake_for_the_rest(self):
-        """Wake the scheduled action when the next row is due: at once, or at its time."""
+    def _wake_for_the_rest(self, told_more=False):
+        """Wake the scheduled action when the next row is due: at once, or at its time.
+
+        :param bool told_more: whether providers have told more than this run has applied
+        """
         due = self._next_due()
+        if told_more:
+            due = fields.Datetime.now()
         if due:
             self.env["sicantik.notification.queue"]._wake_cron(due)

@@ -89,9 +89,12 @@ class Event:
 
 
 class Failure:
-    """Filled by a fence: `error` is the sentence for people, None when all went well."""
+    """Filled by a fence: `error` is the sentence for people, None when all went well. `held_back` counts the
+    messages that a repeat policy has left out.
+    """
 
     error = None
+    held_back = 0
 
 
 class _Undo(Exception):

@@ -2,7 +2,7 @@ import json
 
 from odoo import api, fields, models
 
-from .sicantik_notification_queue import ERROR_CLASSES, ONCE, PROVIDER_TYPES
+from .sicantik_notification_queue import CHANNELS, ERROR_CLASSES, ONCE, PROVIDER_TYPES, WHATSAPP
 from .transaction import committed
 
 NOW = "now() at time zone 'UTC'"
@@ -12,7 +12,9 @@ MESSAGE = {
     "rule_id": "integer",
     "campaign_id": "integer",
     "partner_id": "integer",
+    "channel": "text",
     "phone": "text",
+    "email": "text",
     "res_model": "text",
     "res_id": "integer",
     "template_key": "text",
@@ -37,8 +39,8 @@ ATTEMPT = {
 class SicantikNotificationLog(models.Model):
     """What happened: one row per attempt at a provider and one per message that was not sent.
 
-    Written once, by `_record` and `_record_attempts`, and never edited. Ended queue rows may be deleted;
-    their log rows stay.
+    Written once, by `_record` and `_record_attempts`, and never edited; only what providers tell afterwards
+    (`sicantik.whatsapp.receipt`) is added. Ended queue rows may be deleted; their log rows stay.
     """
 
     _name = "sicantik.notification.log"
@@ -54,7 +56,9 @@ class SicantikNotificationLog(models.Model):
     partner_id = fields.Many2one(
         "res.partner", string="Recipient", ondelete="set null", index="btree_not_null"
     )
+    channel = fields.Selection(CHANNELS, required=True, default=WHATSAPP)
     phone = fields.Char(index="btree_not_null")
+    email = fields.Char(string="E-mail Address", index="btree_not_null")
     res_model = fields.Char(string="Model")
     res_id = fields.Many2oneReference(string="Record", model_field="res_model")
     template_key = fields.Char()
@@ -68,6 +72,8 @@ class SicantikNotificationLog(models.Model):
     provider_id = fields.Many2one("sicantik.whatsapp.provider", ondelete="set null")
     provider_type = fields.Selection(PROVIDER_TYPES)
     external_message_id = fields.Char(string="Provider Message ID", index="btree_not_null")
+    # A second name that a provider has for it (Fonnte's `stateid`), told by webhook.
+    external_alias = fields.Char(index="btree_not_null", readonly=True)
     error_message = fields.Text()
     error_class = fields.Selection(ERROR_CLASSES, string="Reason")
     processing_time_ms = fields.Integer(string="Processing Time (ms)")
@@ -79,6 +85,11 @@ class SicantikNotificationLog(models.Model):
     read_date = fields.Datetime()
     delivery_failed_date = fields.Datetime()
     company_id = fields.Many2one("res.company", index=True)
+
+    def init(self):
+        self.env.cr.execute(
+            "ALTER TABLE sicantik_notification_log ALTER COLUMN channel SET DEFAULT 'whatsapp'"
+        )
 
     @api.model
     def _record(self, vals_list):
@@ -93,7 +104,7 @@ class SicantikNotificationLog(models.Model):
         return self._insert(
             f"SELECT {', '.join(columns)}, %(uid)s, {NOW}, %(uid)s, {NOW} FROM {self._recordset(columns)}",
             columns,
-            vals_list,
+            [{"channel": WHATSAPP, **vals} for vals in vals_list],
         )
 
     @api.model
@@ -140,13 +151,15 @@ class SicantikNotificationLog(models.Model):
             f"""
             INSERT INTO sicantik_notification_log
                 ({", ".join(columns)}, create_uid, create_date, write_uid, write_date)
-            {select} RETURNING id
+            {select} RETURNING id, external_message_id
             """,
             {"uid": self.env.uid, "once": ONCE, "rows": json.dumps(rows, ensure_ascii=False, default=str)},
             log_exceptions=False,  # the server would log the rows, and with them numbers and names
         )
         self.invalidate_model()
-        return self.sudo().browse(id_ for (id_,) in self.env.cr.fetchall())
+        made = self.env.cr.fetchall()
+        self.env["sicantik.whatsapp.event"]._awaken([message_id for _id, message_id in made])
+        return self.sudo().browse(id_ for id_, _message_id in made)
 
     @api.model
     def _record_committed(self, vals_list):

@@ -108,6 +108,8 @@ class SicantikNotificationMending(models.AbstractModel):
                 _("They do not want messages. Remove the entry if that has changed."),
                 *blacklist,
             ),
+            "capped": (_("They had as many messages that day as one person gets. Nothing to do."), *messages),
+            "no_record": (_("The record was deleted before the message left. Nothing to do."), *messages),
             "interrupted": (_("Ask the recipient whether it arrived, then retry or leave it."), *messages),
             False: (_("Read what the service answered, then retry."), *messages),
         }

@@ -1,11 +1,14 @@
 import json
 from collections.abc import Collection
+from datetime import timedelta
 
 from odoo import _, api, fields, models
 from odoo.exceptions import UserError, ValidationError
+from odoo.tools import email_normalize
 
 from ..compat import check_access
 from ..providers import errors
+from .road import EMAIL
 from .unchecked import UncheckedMany2one
 
 PERMIT, DOCUMENT = "sicantik.permit", "sicantik.document"
@@ -21,6 +24,10 @@ PROVIDER_TYPES = [
     ("twilio", "Twilio"),
     ("waha", "WAHA"),
 ]
+WHATSAPP = "whatsapp"
+CHANNELS = [(WHATSAPP, "WhatsApp"), (EMAIL, "E-mail")]
+# Which field says where a message of a channel goes.
+ADDRESS = {WHATSAPP: "phone", EMAIL: "email"}
 # Why a message did not go out: what the wire says (providers/errors.py), and what is found before the wire.
 ERROR_CLASSES = [
     (errors.RETRY_LATER, "Passing Fault"),
@@ -33,15 +40,21 @@ ERROR_CLASSES = [
     (errors.UNKNOWN, "Refused, Reason Unknown"),
     (errors.INTERRUPTED, "Interrupted: Outcome Unknown"),
     ("limited", "Waiting for Its Turn"),
+    ("quiet_hours", "Quiet Hours"),
+    ("capped", "Frequency Cap"),
     ("missing_parameter", "Parameter Missing"),
     ("no_template", "No Such Template"),
     ("no_provider", "No Eligible Provider"),
     ("no_number", "No Usable Number"),
+    ("no_email", "No E-mail Address"),
+    ("no_record", "Record Deleted"),
     ("no_recipient", "Nobody to Write To"),
     ("no_opt_in", "Not Opted In"),
     ("blacklisted", "Blacklisted"),
     ("cancelled", "Cancelled"),
 ]
+# Key of the context in which a person wants messages sent at once, also in quiet hours.
+AT_ONCE = "sicantik_at_once"
 # Columns that `_enqueue` fills, with their types in the database.
 COLUMNS = {
     "id": "integer",
@@ -49,13 +62,16 @@ COLUMNS = {
     "campaign_id": "integer",
     "auto_message_id": "integer",
     "partner_id": "integer",
+    "channel": "text",
     "phone": "text",
+    "email": "text",
     "res_model": "text",
     "res_id": "integer",
     "message_type": "text",
     "template_key": "text",
     "body": "text",
     "event_key": "text",
+    "cooldown_key": "text",
     "context_values": "text",
     "scheduled_date": "timestamp",
     "priority": "integer",
@@ -85,7 +101,7 @@ class SicantikNotificationQueue(models.Model):
     _name = "sicantik.notification.queue"
     _description = "Notification Queue"
     _order = "id desc"
-    _rec_names_search = ["phone", "template_key"]
+    _rec_names_search = ["phone", "email", "template_key"]
     _log_access = False
 
     name = fields.Char(compute="_compute_name")
@@ -101,7 +117,9 @@ class SicantikNotificationQueue(models.Model):
     partner_id = fields.Many2one(
         "res.partner", string="Recipient", ondelete="set null", index="btree_not_null"
     )
+    channel = fields.Selection(CHANNELS, required=True, default=WHATSAPP, readonly=True)
     phone = fields.Char(help="The recipient's number at the time of queueing, as E.164.")
+    email = fields.Char(string="E-mail Address", help="The recipient's address at the time of queueing.")
     is_blacklisted = fields.Boolean(readonly=True)
 
     # About what
@@ -124,6 +142,8 @@ class SicantikNotificationQueue(models.Model):
     event_key = fields.Char(
         copy=False, readonly=True, help="The same event never queues the same message twice."
     )
+
+    cooldown_key = fields.Char(copy=False, readonly=True, help="The message that this one comes after.")
 
     # What
     message_type = fields.Selection(
@@ -166,6 +186,14 @@ class SicantikNotificationQueue(models.Model):
     )
     provider_type = fields.Selection(PROVIDER_TYPES, readonly=True, copy=False)
     external_message_id = fields.Char(string="Provider Message ID", readonly=True, copy=False)
+    late_provider_id = fields.Many2one(
+        "sicantik.whatsapp.provider",
+        string="Refused Late By",
+        ondelete="set null",
+        readonly=True,
+        copy=False,
+        help="It took the message and refused it afterwards. Once, such a message goes on without it.",
+    )
     error_message = fields.Text(readonly=True, copy=False)
     error_class = fields.Selection(ERROR_CLASSES, string="Reason", readonly=True, copy=False)
     retry_count = fields.Integer(readonly=True, copy=False)
@@ -175,10 +203,14 @@ class SicantikNotificationQueue(models.Model):
 
     # The claim
     worker = fields.Integer(readonly=True, copy=False, help="Number of the drain that has it.")
+    held = fields.Boolean(readonly=True, copy=False, help="Its campaign is paused.")
     lease_until = fields.Datetime(
         readonly=True, copy=False, help="An answer has come by then, or never will."
     )
     interrupted_count = fields.Integer(readonly=True, copy=False, help="How many workers died with it.")
+    counted_on = fields.Date(
+        readonly=True, copy=False, help="The day on which it is one of its recipient's messages."
+    )
     log_ids = fields.One2many("sicantik.notification.log", "queue_id", readonly=True)
 
     _sql_constraints = [
@@ -186,26 +218,39 @@ class SicantikNotificationQueue(models.Model):
     ]
 
     def init(self):
-        """The claim reads due rows in its own order, the rescue those under a claim; both are few among
-        many. Workers take their numbers from a sequence.
+        """The claim reads due rows in its own order, but for those of paused campaigns; the rescue those
+        under a claim; all are few among many, and so are rows of rules with a cooldown. Rows that count for a
+        frequency cap are looked for by number; without a cap there are none. Workers take their numbers from
+        a sequence.
         """
         self.env.cr.execute(
             """
-            CREATE INDEX IF NOT EXISTS sicantik_notification_queue_due
-                ON sicantik_notification_queue (priority DESC, scheduled_date, id) WHERE state = 'pending';
+            DROP INDEX IF EXISTS sicantik_notification_queue_due;
+            CREATE INDEX IF NOT EXISTS sicantik_notification_queue_claimable
+                ON sicantik_notification_queue (priority DESC, scheduled_date, id)
+             WHERE state = 'pending' AND held IS NOT TRUE;
+            CREATE INDEX IF NOT EXISTS sicantik_notification_queue_held
+                ON sicantik_notification_queue (campaign_id, priority DESC, scheduled_date, id) WHERE held;
             CREATE INDEX IF NOT EXISTS sicantik_notification_queue_claimed
                 ON sicantik_notification_queue (worker) WHERE state = 'processing';
+            CREATE INDEX IF NOT EXISTS sicantik_notification_queue_counted
+                ON sicantik_notification_queue (phone, counted_on) WHERE counted_on IS NOT NULL;
+            CREATE UNIQUE INDEX IF NOT EXISTS sicantik_notification_queue_cooldown
+                ON sicantik_notification_queue (cooldown_key) WHERE cooldown_key IS NOT NULL;
             CREATE SEQUENCE IF NOT EXISTS sicantik_notification_worker MAXVALUE 2147483647 CYCLE;
+            ALTER TABLE sicantik_notification_queue ALTER COLUMN channel SET DEFAULT 'whatsapp';
             """
         )
 
     # === COMPUTES AND CONSTRAINTS ===#
 
-    @api.depends("template_key", "message_type", "partner_id", "phone")
+    @api.depends("template_key", "message_type", "partner_id", "phone", "channel", "email")
     def _compute_name(self):
         for row in self:
             what = row.template_key if row.message_type == "template" else _("Text")
-            who = row.partner_id.display_name or row.phone or _("nobody")
+            if row.channel == EMAIL:
+                what = _("E-mail")
+            who = row.partner_id.display_name or row.phone or row.email or _("nobody")
             row.name = f"{what or '–'} → {who}"
 
     @api.depends("name")
@@ -333,6 +378,7 @@ class SicantikNotificationQueue(models.Model):
         """Queue messages by hand. Programs with many of them use `_enqueue`."""
         vals_list = [self._prepare_manual(vals) for vals in vals_list]
         rows = super().create(vals_list)
+        rows.filtered(lambda row: row.channel == EMAIL)._check_may_read_subjects()
         now = fields.Datetime.now()
         if any(row.state == "pending" and row.scheduled_date <= now for row in rows):
             self._wake_cron()
@@ -345,7 +391,34 @@ class SicantikNotificationQueue(models.Model):
             vals = {**vals, "phone": self._checked_phone(vals["phone"])}
         elif vals.get("partner_id"):
             vals = {**vals, "phone": self.env["res.partner"].browse(vals["partner_id"]).whatsapp_e164}
-        return super().write(vals)
+        if vals.get("email"):
+            vals = {**vals, "email": self._checked_email(vals["email"])}
+        emails = self.filtered(lambda row: vals.get("channel", row.channel) == EMAIL)
+        result = super(SicantikNotificationQueue, self - emails).write(vals)
+        if emails:
+            result = super(SicantikNotificationQueue, emails).write(self._with_address(vals))
+            emails._check_may_read_subjects()
+        return result
+
+    @api.model
+    def _with_address(self, vals):
+        """Give the values of an e-mail, which goes to an address and not to a number."""
+        vals = {**vals, "phone": False} if "phone" in vals else vals
+        if vals.get("partner_id") and not vals.get("email"):
+            partner = self.env["res.partner"].browse(vals["partner_id"])
+            vals = {**vals, "email": partner.email_normalized}
+        return vals
+
+    def _check_may_read_subjects(self):
+        """Refuse who queues an e-mail about what they may not read: it is written from its record.
+
+        :raise AccessError: the user may not read one of the records
+        """
+        if self.env.su:
+            return
+        for row in self:
+            if row.res_id and row.res_model in self.env:
+                check_access(self.env[row.res_model].browse(row.res_id), "read")
 
     @api.model
     def _check_there(self, vals):
@@ -372,6 +445,17 @@ class SicantikNotificationQueue(models.Model):
         return phone
 
     @api.model
+    def _checked_email(self, address):
+        """Give an e-mail address in its normal form.
+
+        :raise ValidationError: it is no e-mail address
+        """
+        email = email_normalize(address)
+        if not email:
+            raise ValidationError(_("“%s” is not an e-mail address. Write it as name@example.com.", address))
+        return email
+
+    @api.model
     def _with_json(self, vals):
         """Take `context_values` as a dict too."""
         if isinstance(vals.get("context_values"), dict):
@@ -394,6 +478,10 @@ class SicantikNotificationQueue(models.Model):
             vals["phone"] = self._checked_phone(vals["phone"])
         elif partner:
             vals["phone"] = partner.whatsapp_e164
+        if vals.get("email"):
+            vals["email"] = self._checked_email(vals["email"])
+        if vals.get("channel") == EMAIL:
+            vals = self._with_address(vals)
         vals.setdefault("company_id", (partner.company_id or self.env.company).id)
         return vals
 
@@ -411,13 +499,13 @@ class SicantikNotificationQueue(models.Model):
 
     @api.model
     def _enqueue(self, rows):
-        """Insert queue rows in one statement; a row whose event key is there already is left out.
+        """Insert queue rows in one statement; a row whose event or cooldown key is there already is left out.
 
         Skipped rows get their log row here. Rows that are due now wake the scheduled action when the
         transaction commits.
 
         The columns `rule_id`, `campaign_id` and `company_id` have no foreign keys. What guards them is
-        another row of the same transaction: a rule's journal, the campaign's `last_target_id`, the company of
+        another row of the same transaction: a rule's journal, the lock on the campaign, the company of
         the record. Whoever deletes one of them at the same time fails on that row and tries again.
 
         :param list[dict] rows: values of columns named in `COLUMNS`
@@ -427,6 +515,8 @@ class SicantikNotificationQueue(models.Model):
         rows = self._without_told(rows)
         if not rows:
             return {}
+        for row in rows:
+            row.setdefault("channel", WHATSAPP)
         # Ids beforehand: which row got which one cannot be told from what an INSERT returns.
         self.env.cr.execute(
             "SELECT nextval('sicantik_notification_queue_id_seq') FROM generate_series(1, %s)", [len(rows)]
@@ -449,7 +539,7 @@ class SicantikNotificationQueue(models.Model):
             SELECT {", ".join([*own, *(f"%({name})s::{COLUMNS[name]}" for name in same)])}, 0, 0,
                    now() at time zone 'UTC', now() at time zone 'UTC'
               FROM jsonb_to_recordset(%(rows)s::jsonb) AS given ({types})
-            ON CONFLICT (event_key) DO NOTHING
+            ON CONFLICT DO NOTHING
             RETURNING id
             """,
             {**same, "rows": data},
@@ -474,16 +564,38 @@ class SicantikNotificationQueue(models.Model):
         """Leave out what a rule with the policy `once` has told already, also when its queue row is
         deleted.
         """
+        told = self._told_by_log(rows)
+        return [row for row in rows if row.get("event_key") not in told] if told else rows
+
+    @api.model
+    def _told_by_log(self, rows):
+        """Give the event keys of those rows of rules with the policy `once` that the log knows as told; what
+        may have left counts as told.
+
+        :rtype: set
+        """
         keys = [row["event_key"] for row in rows if ONCE in (row.get("event_key") or "")]
         if not keys:
-            return rows
-        told = (
+            return set()
+        sent = ["&", ("state", "=", "sent"), ("delivery_state", "!=", "failed")]
+        told = ["|", *sent, ("error_class", "=", errors.INTERRUPTED)]
+        groups = (
             self.env["sicantik.notification.log"]
             .sudo()
-            ._read_group([("event_key", "in", keys), ("state", "=", "sent")], ["event_key"])
+            ._read_group([("event_key", "in", keys), *told], ["event_key"])
         )
-        told = {key for (key,) in told}
-        return [row for row in rows if row.get("event_key") not in told]
+        return {key for (key,) in groups}
+
+    @api.model
+    def _told(self, rows):
+        """Give the event keys of those rows that a rule with the policy `once` has told, or is about to.
+
+        :param list[dict] rows: from a rule's `_prepare_rows`
+        :rtype: set
+        """
+        keys = [row["event_key"] for row in rows if ONCE in (row.get("event_key") or "")]
+        queued = self.search_fetch([("event_key", "in", keys)], ["event_key"]) if keys else self
+        return self._told_by_log(rows) | set(queued.mapped("event_key"))
 
     @api.model
     def _forget_counters(self):
@@ -499,16 +611,21 @@ class SicantikNotificationQueue(models.Model):
                 "total_sent",
                 "total_failed",
                 "total_skipped",
+                "total_cancelled",
                 "total_pending",
                 "progress_percentage",
+                "total_interrupted",
+                "rate_per_minute",
+                "expected_end",
             ]
         )
+        self.env["sicantik.auto.message"]._forget_counters()
 
     @api.model
     def _prepare_skip_log(self, row):
         names = (
-            "rule_id campaign_id partner_id phone res_model res_id template_key context_values error_message "
-            "error_class company_id"
+            "rule_id campaign_id partner_id channel phone email res_model res_id template_key context_values "
+            "error_message error_class company_id"
         ).split()
         return {"queue_id": row["id"], "state": "skipped", **{name: row.get(name) for name in names}}
 
@@ -541,6 +658,17 @@ class SicantikNotificationQueue(models.Model):
         ):
             cron.sudo()._trigger(at)
 
+    @api.model
+    def _is_woken(self, seconds):
+        """Tell whether the scheduled action was asked to run at once within the last seconds, and has not
+        ended since.
+        """
+        cron = self.env.ref(CRON, raise_if_not_found=False)
+        now = fields.Datetime.now()
+        since = [("call_at", ">", now - timedelta(seconds=seconds)), ("call_at", "<=", now)]
+        triggers = self.env["ir.cron.trigger"].sudo()
+        return bool(cron and triggers.search_count([("cron_id", "=", cron.id), *since], limit=1))
+
     # === ACTIONS ===#
 
     def _check_may_run(self):
@@ -548,7 +676,8 @@ class SicantikNotificationQueue(models.Model):
         check_access(self, "read")
 
     def action_process(self):
-        """Send now what is pending, whatever its schedule says; limits and the blacklist hold.
+        """Send now what is pending, whatever its schedule says, also in quiet hours; limits, the frequency
+        cap and the blacklist hold.
 
         Rows that this transaction has only just made are sent when it commits.
         """
@@ -557,7 +686,7 @@ class SicantikNotificationQueue(models.Model):
         if not rows:
             return self._tell_states()
         self.env.flush_all()
-        self.env["sicantik.notification.drain"].sudo()._process(rows.ids)
+        self.env["sicantik.notification.drain"].sudo().with_context(**{AT_ONCE: True})._process(rows.ids)
         self.invalidate_recordset()
         return True
 
@@ -582,7 +711,9 @@ class SicantikNotificationQueue(models.Model):
         if not rows:
             raise UserError(_("Only failed and skipped messages can be tried again."))
         for row in rows:
-            if not row.phone and row.partner_id.whatsapp_e164:
+            if row.channel == EMAIL and not row.email and row.partner_id.email_normalized:
+                row.email = row.partner_id.email_normalized
+            elif row.channel == WHATSAPP and not row.phone and row.partner_id.whatsapp_e164:
                 row.phone = row.partner_id.whatsapp_e164
         rows._take_keys_again()
         rows.write(
@@ -592,12 +723,15 @@ class SicantikNotificationQueue(models.Model):
                 "retry_count": 0,
                 "interrupted_count": 0,
                 "worker": False,
+                "held": False,
                 "next_retry_date": False,
                 "error_message": False,
                 "error_class": False,
                 "is_blacklisted": False,
+                "late_provider_id": False,
             }
         )
+        rows.auto_message_id._reopen()
         rows._wake_cron()
         return True
 
@@ -638,7 +772,9 @@ class SicantikNotificationQueue(models.Model):
             **{
                 name: self[name]
                 for name in (
+                    "channel",
                     "phone",
+                    "email",
                     "res_model",
                     "res_id",
                     "template_key",
@@ -653,11 +789,14 @@ class SicantikNotificationQueue(models.Model):
 
     @api.model
     def cron_process_queue(self):
-        """Scheduled action: send what is due, within a budget of time, or have lanes of jobs do it.
+        """Scheduled action: fire the triggers whose time has come, then send what is due, within a budget of
+        time, or have lanes of jobs do it.
 
         :return: {"processed", "sent", "failed", "skipped"}: how many rows
         :rtype: dict
         :raise AccessError: the caller is not a notification manager
         """
         self.env["sicantik.notification.access"]._check_manager()
+        self.env["sicantik.notification.clock"].sudo()._run()
+        self.env["sicantik.auto.message"].sudo()._queue_due()
         return self.env["sicantik.notification.lane"].sudo()._drain_or_start()

@@ -2,21 +2,19 @@ import json
 from datetime import timedelta
 
 from odoo import _, api, fields, models
-from odoo.exceptions import AccessError, ValidationError
+from odoo.exceptions import AccessError, UserError, ValidationError
 
 from ..compat import group_users, run_code
-from .road import Rule
+from .road import EMAIL, URGENT, Rule
 from .sicantik_notification_context import READ_OF_PARTNERS
 from .sicantik_notification_evaluation import PER_RECORD_NAMES, Failure
-from .sicantik_notification_queue import ONCE
+from .sicantik_notification_queue import ADDRESS, ONCE, WHATSAPP
 from .sicantik_whatsapp_template_master import META_PREFIX
 
 GROUP = "sicantik_notification_automation.%s"
 PERIODS = {"minute": 60, "hour": 3600, "day": 24 * 3600}  # in seconds
 PYTHON_FIELDS = ("condition_python", "context_preparation_code")
 to_json = json.JSONEncoder(ensure_ascii=False).encode
-# States of a row that count as “this person was told”, for `once` and `cooldown`.
-TOLD_STATES = ("pending", "processing", "sent")
 
 
 class SicantikNotificationRule(models.Model):
@@ -28,7 +26,7 @@ class SicantikNotificationRule(models.Model):
 
     _name = "sicantik.notification.rule"
     _description = "Notification Rule"
-    _inherit = "sicantik.notification.evaluation"
+    _inherit = ["sicantik.notification.evaluation", "sicantik.notification.sending.hours"]
     _order = "sequence, id"
 
     name = fields.Char(string="Rule Name", required=True, translate=True)
@@ -66,8 +64,14 @@ class SicantikNotificationRule(models.Model):
         [("whatsapp", "WhatsApp"), ("email", "E-mail"), ("both", "WhatsApp and E-mail")],
         required=True,
         default="whatsapp",
+        help="With both, everybody gets the e-mail, and those who agreed to it the WhatsApp message too.",
     )
-    mail_template_id = fields.Many2one("mail.template", string="E-mail Template")
+    mail_template_id = fields.Many2one(
+        "mail.template",
+        string="E-mail Template",
+        domain="[('model', '=', model_name)]",
+        help="Its text, sender, attachments and layout are used. Who hears it is the rule's own business.",
+    )
 
     # Who hears it
     recipient_type = fields.Selection(
@@ -105,6 +109,12 @@ class SicantikNotificationRule(models.Model):
     batch_size = fields.Integer(default=100)
     batch_interval = fields.Integer(string="Batch Interval (minutes)", default=5)
     urgent = fields.Boolean(help="Goes before other messages, and outside quiet hours.")
+    quiet_hours = fields.Selection(
+        [("company", "As the Company"), ("own", "Its Own"), ("none", "None")],
+        required=True,
+        default="company",
+        help="Messages that come due in quiet hours leave when these end.",
+    )
     repeat_policy = fields.Selection(
         [("always", "Always"), ("once", "Once per record"), ("cooldown", "Not again before")],
         required=True,
@@ -129,6 +139,11 @@ class SicantikNotificationRule(models.Model):
     )
     last_execution_date = fields.Datetime(string="Last Execution", compute="_compute_execution")
     last_error = fields.Text(compute="_compute_execution")
+    held_back_count = fields.Integer(
+        string="Held Back",
+        compute="_compute_held_back_count",
+        help="Messages that were not queued, because their recipients had been told already.",
+    )
     success_count = fields.Integer(string="Sent", compute="_compute_result_counts")
     failed_count = fields.Integer(string="Failed", compute="_compute_result_counts")
     queue_ids = fields.One2many("sicantik.notification.queue", "rule_id", readonly=True)
@@ -148,6 +163,9 @@ class SicantikNotificationRule(models.Model):
         ),
     ]
 
+    def _has_sending_hours(self):
+        return self.quiet_hours == "own"
+
     # === COMPUTES ===#
 
     @api.depends("template_key")
@@ -166,6 +184,11 @@ class SicantikNotificationRule(models.Model):
             rule.execution_count, rule.last_execution_date, rule.last_error = stats.get(
                 rule.id, (0, False, False)
             )
+
+    def _compute_held_back_count(self):
+        counts = self.env["sicantik.notification.execution"].sudo()._held_back(self.ids)
+        for rule in self:
+            rule.held_back_count = counts[rule.id]
 
     def _compute_result_counts(self):
         counts = self.env["sicantik.notification.tally"]._totals("rule_id", self.ids)
@@ -201,12 +224,17 @@ class SicantikNotificationRule(models.Model):
                     )
                 )
 
-    @api.constrains("channel")
-    def _check_channel(self):
-        if any(rule.channel != "whatsapp" for rule in self):
-            raise ValidationError(
-                _("This version sends WhatsApp messages only. Choose the channel WhatsApp.")
-            )
+    @api.constrains("channel", "mail_template_id", "trigger_id")
+    def _check_mail_template(self):
+        for rule in self:
+            if rule.channel != WHATSAPP and rule.mail_template_id.sudo().model != rule.model_name:
+                raise ValidationError(
+                    _(
+                        "A rule that sends e-mail needs an e-mail template for “%s”, the model of its "
+                        "trigger. Choose one, or the channel WhatsApp.",
+                        rule.trigger_id.model_id.name,
+                    )
+                )
 
     @api.model_create_multi
     def create(self, vals_list):
@@ -225,6 +253,29 @@ class SicantikNotificationRule(models.Model):
         ):
             self._check_may_write_python()
         return super().write(vals)
+
+    @api.ondelete(at_uninstall=False)
+    def _unlink_except_campaigns(self):
+        self._check_no_campaigns(self)
+
+    @api.model
+    def _check_no_campaigns(self, rules):
+        """Refuse to delete rules that campaigns are made of.
+
+        :raise UserError: naming the first of the campaigns
+        """
+        campaign = (
+            self.env["sicantik.notification.campaign"].sudo().search([("rule_id", "in", rules.ids)], limit=1)
+        )
+        if campaign:
+            raise UserError(
+                _(
+                    "The campaign “%(campaign)s” sends by the rule “%(rule)s”, which can therefore not be "
+                    "deleted. Delete its campaigns first, or archive the rule.",
+                    campaign=campaign.name,
+                    rule=campaign.rule_id.name,
+                )
+            )
 
     @api.model
     def _check_may_write_python(self):
@@ -287,7 +338,7 @@ class SicantikNotificationRule(models.Model):
         :param records: recordset of the trigger's model, in superuser mode
         :param dict events: {record id: Event}
         :return: the records that met the conditions, {record id: [queue ids]}, a sentence on what went wrong
-            or None
+            or None, how many messages the repeat policy has held back
         :rtype: tuple
         """
         self.ensure_one()
@@ -296,8 +347,11 @@ class SicantikNotificationRule(models.Model):
             matched = self._matching(records, events, trouble)
             rows = self._prepare_rows(matched, events, trouble)
             queued = self.env["sicantik.notification.queue"]._enqueue(rows)
-            return matched, queued, trouble.error
-        return records.browse(), {}, failure.error
+            held_back = trouble.held_back
+            if self.repeat_policy != "always":  # the database has left out what others told meanwhile
+                held_back += len(rows) - sum(map(len, queued.values()))
+            return matched, queued, trouble.error, held_back
+        return records.browse(), {}, failure.error, 0
 
     def _matching(self, records, events, trouble):
         """Give the records that meet the domain and the Python condition.
@@ -316,14 +370,15 @@ class SicantikNotificationRule(models.Model):
             return bool(self._eval_python(code, values))
         return False
 
-    def _prepare_rows(self, records, events, trouble, template_key=None, batch_offset=0):
+    def _prepare_rows(self, records, events, trouble, template_key=None, batch_offset=0, batch_start=None):
         """Give the values of the queue rows: one per record and number.
 
         :param records: recordset in superuser mode
         :param dict events: {record id: Event}
-        :param Failure trouble: told of records that had to be left out
+        :param Failure trouble: told of records that had to be left out, and of messages held back
         :param str template_key: instead of the rule's
         :param int batch_offset: how many messages went before, of which the batches are made too
+        :param datetime batch_start: when the first batch leaves, or has left; None: now
         :rtype: list[dict]
         """
         if not records:
@@ -331,13 +386,14 @@ class SicantikNotificationRule(models.Model):
         template_key = template_key or self.template_key
         self.env["sicantik.notification.context"]._fetch(records)
         recipients = self._recipients(records, events)
-        self.env["res.partner"].sudo().union(*recipients.values()).fetch(READ_OF_PARTNERS)
+        addresses = ["email_normalized"] if self.channel != WHATSAPP else []
+        self.env["res.partner"].sudo().union(*recipients.values()).fetch([*READ_OF_PARTNERS, *addresses])
         context_of = self._context_builder(records, template_key)
         base = {
             "rule_id": self.id,
             "message_type": "template",
             "template_key": template_key,
-            "priority": 9 if self.urgent else 5,
+            "priority": URGENT if self.urgent else 5,
             "state": "pending",
             "max_retries": self.max_retries,
         }
@@ -347,14 +403,33 @@ class SicantikNotificationRule(models.Model):
                 rows += self._prepare_record_rows(
                     record, recipients[record.id], events[record.id], base, context_of
                 )
-        rows = self._without_repeats(rows)
+        rows = self._without_repeats(rows, trouble)
         self._hold_back(rows)
         self._set_event_keys(rows, events)
-        self._set_schedule(rows, batch_offset)
+        self._set_schedule(rows, batch_offset, batch_start)
         return rows
 
     def _prepare_record_rows(self, record, recipients, event, base, context_of):
         base = {**base, **self._links_of(record)}
+        if not recipients:
+            return [
+                {
+                    **base,
+                    "channel": EMAIL if self.channel == EMAIL else WHATSAPP,
+                    "context_values": "{}",
+                    "state": "skipped",
+                    "error_class": "no_recipient",
+                    "error_message": _("Nobody to write to: %s", self._describe_recipients()),
+                }
+            ]
+        rows = []
+        if self.channel != EMAIL:
+            rows += self._prepare_whatsapp_rows(record, recipients, event, base, context_of)
+        if self.channel != WHATSAPP:
+            rows += self._prepare_email_rows(recipients, base)
+        return rows
+
+    def _prepare_whatsapp_rows(self, record, recipients, event, base, context_of):
         rows = {}
         for partner in recipients:
             number = partner.whatsapp_e164
@@ -366,6 +441,7 @@ class SicantikNotificationRule(models.Model):
             context = context_of(record, partner, event)
             rows[who] = {
                 **base,
+                "channel": WHATSAPP,
                 "partner_id": partner.id,
                 "phone": number or None,
                 "context_values": to_json(context),
@@ -378,14 +454,32 @@ class SicantikNotificationRule(models.Model):
                         "%s has no usable WhatsApp number. Enter one in the contact.", partner.display_name
                     ),
                 )
-        if not rows:
-            rows["nobody"] = {
+        return rows.values()
+
+    def _prepare_email_rows(self, recipients, base):
+        """Give the rows of the e-mails about one record; an address that two share is told once."""
+        rows = {}
+        for partner in recipients:
+            email = partner.email_normalized
+            who = email or f"partner{partner.id}"
+            if who in rows:
+                continue
+            rows[who] = {
                 **base,
+                "channel": EMAIL,
+                "partner_id": partner.id,
+                "email": email or None,
+                "template_key": None,
                 "context_values": "{}",
-                "state": "skipped",
-                "error_class": "no_recipient",
-                "error_message": _("Nobody to write to: %s", self._describe_recipients()),
             }
+            if not email:
+                rows[who].update(
+                    state="skipped",
+                    error_class="no_email",
+                    error_message=_(
+                        "%s has no e-mail address. Enter one in the contact.", partner.display_name
+                    ),
+                )
         return rows.values()
 
     def _set_event_keys(self, rows, events):
@@ -407,8 +501,10 @@ class SicantikNotificationRule(models.Model):
                 row["event_key"] = None
                 continue
             else:
-                who = row.get("phone") or row.get("partner_id") or "nobody"
+                who = row.get(ADDRESS[row["channel"]]) or row.get("partner_id") or "nobody"
             key = (self.id, row["template_key"] or "", f"{row['res_model']},{row['res_id']}", who, what)
+            if row["channel"] == EMAIL:
+                key = (EMAIL, *key)
             row["event_key"] = ":".join(map(str, key))
 
     def _describe_recipients(self):
@@ -530,35 +626,70 @@ class SicantikNotificationRule(models.Model):
 
     # === WHETHER AND WHEN ===#
 
-    def _without_repeats(self, rows):
-        """Leave out what the repeat policy holds back."""
+    def _without_repeats(self, rows, trouble):
+        """Leave out what the cooldown holds back; `once` is a matter of the event key.
+
+        What is left gets a key that says which message of this rule, about this record and to this recipient
+        it comes after: of two transactions that cannot see each other's, the database lets one queue it. The
+        other one finds that out at the same row (Odoo tries it again when it cannot be otherwise), and nobody
+        else waits.
+        """
         if self.repeat_policy != "cooldown" or not rows:
             return rows
-        since = fields.Datetime.now() - timedelta(hours=self.cooldown_hours)
-        told = {
-            (row.res_id, row.phone)
-            for row in self.env["sicantik.notification.queue"].search_fetch(
-                [
-                    ("rule_id", "=", self.id),
-                    ("res_model", "=", rows[0]["res_model"]),
-                    ("res_id", "in", list({row["res_id"] for row in rows})),
-                    ("state", "in", TOLD_STATES),
-                    ("create_date", ">", since),
-                ],
-                ["res_id", "phone"],
-            )
-        }
-        return [row for row in rows if (row["res_id"], row.get("phone")) not in told]
+        last = self._last_messages(rows)
+        kept = []
+        for row in rows:
+            who = row.get(ADDRESS[row["channel"]]) or f"partner{row.get('partner_id') or 0}"
+            who = f"{EMAIL}:{who}" if row["channel"] == EMAIL else who
+            last_id, told = last.get((row["res_id"], who), (0, False))
+            if told:
+                trouble.held_back += 1
+            else:
+                about = f"{row['res_model']},{row['res_id']}"
+                kept.append({**row, "cooldown_key": f"{self.id}:{about}:{who}:{last_id}"})
+        return kept
+
+    def _last_messages(self, rows):
+        """Look up what the rule has written about the same records.
+
+        :return: {(record id, recipient): (id of the last message, whether the cooldown still holds)}
+        :rtype: dict
+        """
+        queue = self.env["sicantik.notification.queue"]
+        queue.flush_model()
+        # What may have left counts as told.
+        self.env.cr.execute(
+            """
+            SELECT res_id,
+                   CASE channel WHEN 'email' THEN 'email:' ELSE '' END
+                       || COALESCE(CASE channel WHEN 'email' THEN email ELSE phone END,
+                                   'partner' || COALESCE(partner_id, 0)),
+                   max(id),
+                   bool_or(create_date > %(since)s
+                           AND (state IN ('pending', 'processing', 'sent') OR error_class = 'interrupted'))
+              FROM sicantik_notification_queue
+             WHERE rule_id = %(rule)s AND res_model = %(model)s AND res_id = ANY(%(ids)s)
+          GROUP BY 1, 2
+            """,
+            {
+                "rule": self.id,
+                "model": rows[0]["res_model"],
+                "ids": list({row["res_id"] for row in rows}),
+                "since": fields.Datetime.now() - timedelta(hours=self.cooldown_hours),
+            },
+        )
+        return {(res_id, who): (last_id, told) for res_id, who, last_id, told in self.env.cr.fetchall()}
 
     def _hold_back(self, rows):
         """Turn rows that must not go out into skipped ones, each with its reason."""
-        pending = [row for row in rows if row["state"] == "pending"]
+        self.env["sicantik.notification.mail"]._hold_back(rows)
+        pending = [row for row in rows if row["state"] == "pending" and row["channel"] == WHATSAPP]
         blocked = (
             self.env["sicantik.notification.blacklist"].sudo()._blocked([row["phone"] for row in pending])
         )
         partners = self.env["res.partner"].sudo().browse([row["partner_id"] for row in pending])
         opted_in = (
-            {partner.id for partner in partners if partner.whatsapp_opt_in} if self.require_opt_in else ()
+            {partner.id for partner in partners if partner.whatsapp_opt_in} if self._asks_opt_in() else ()
         )
         for row in pending:
             if row["phone"] in blocked and self._obeys(blocked[row["phone"]]):
@@ -569,7 +700,7 @@ class SicantikNotificationRule(models.Model):
                     error_class="blacklisted",
                     error_message=_("The number is on the blacklist: %s", reason or source),
                 )
-            elif self.require_opt_in and row["partner_id"] not in opted_in:
+            elif self._asks_opt_in() and row["partner_id"] not in opted_in:
                 row.update(
                     state="skipped",
                     error_class="no_opt_in",
@@ -577,6 +708,10 @@ class SicantikNotificationRule(models.Model):
                         "The recipient has not agreed to WhatsApp messages, which this rule asks for."
                     ),
                 )
+
+    def _asks_opt_in(self):
+        """Whether WhatsApp goes to the opted-in only: always where everybody gets an e-mail anyway."""
+        return self.require_opt_in or self.channel == "both"
 
     def _facts(self):
         """Give what the drain has to know.
@@ -588,10 +723,14 @@ class SicantikNotificationRule(models.Model):
             id=self.id,
             name=self.name,
             retry_delay=self.retry_delay,
-            require_opt_in=self.require_opt_in,
+            require_opt_in=self._asks_opt_in(),
             respect_blacklist=self.respect_blacklist,
             limit=self.rate_limit_count if self.rate_limit_enabled else None,
             period=PERIODS[self.rate_limit_period],
+            urgent=self.urgent,
+            quiet_hours=self.quiet_hours,
+            window=self._sending_window(),
+            mail_template_id=self.mail_template_id.id or None,
         )
 
     def _obeys(self, entry):
@@ -599,7 +738,7 @@ class SicantikNotificationRule(models.Model):
         source, _reason = entry
         return self.respect_blacklist or source == "opt_out"
 
-    def _set_schedule(self, rows, batch_offset=0):
+    def _set_schedule(self, rows, batch_offset=0, batch_start=None):
         """Write into the rows when they may leave (seed 2, section 4.2, tab “Penjadwalan”)."""
         now = fields.Datetime.now()
         delay = timedelta(minutes=self.scheduled_delay if self.schedule_type == "scheduled" else 0)
@@ -608,9 +747,16 @@ class SicantikNotificationRule(models.Model):
         if self.schedule_type == "batch":
             pending = (row for row in rows if row["state"] == "pending")
             for position, row in enumerate(pending, batch_offset):
-                row["scheduled_date"] = now + timedelta(
-                    minutes=position // self.batch_size * self.batch_interval
-                )
+                row["scheduled_date"] = (batch_start or now) + self._batch_delay(position)
+        self.env["sicantik.notification.quiet"]._move(rows, self)
+
+    def _batch_delay(self, position):
+        """Give how long after the first batch a message leaves.
+
+        :param int position: how many messages go before it
+        :rtype: timedelta
+        """
+        return timedelta(minutes=position // self.batch_size * self.batch_interval)
 
 
 def _text(value):

@@ -3,10 +3,10 @@ import random
 from collections import Counter
 from datetime import timedelta
 
-from odoo import api, fields, models
+from odoo import _, api, fields, models
 
 from ..providers import ACCEPTED, UNKNOWN, errors
-from .road import Refusal, Wait
+from .road import Handed, Refusal, Wait
 from .sicantik_notification_queue import ONCE
 
 # Minutes before the first further attempt of a message without a rule; doubled each time.
@@ -18,7 +18,11 @@ BACKOFF_JITTER = 0.1
 # From so many attempts on, “slow down” is a failure like others: a provider could say it for ever.
 PATIENT_ATTEMPTS = 25
 # Refusals found before anything was sent that are decisions, not failures.
-HELD_BACK = ("blacklisted", "no_number", "no_opt_in", "no_recipient")
+HELD_BACK = (
+    *("blacklisted", "capped", "cancelled"),
+    *("no_number", "no_email", "no_opt_in", "no_recipient"),
+)
+STATES_OF_REFUSALS = {**dict.fromkeys(HELD_BACK, "skipped"), "cancelled": "cancelled"}
 # What the settle writes, with the types in the database.
 COLUMNS = {
     "state": "text",
@@ -60,18 +64,29 @@ class SicantikNotificationSettlement(models.AbstractModel):
             {
                 "id": job.row.id,
                 "retry_count": job.row.retry_count,
-                "attempt_count": job.row.attempt_count + len(job.attempts),
+                "attempt_count": job.row.attempt_count + len(job.attempts) + isinstance(job.verdict, Handed),
                 **self._values(job, senders, rules.get(job.row.rule_id)),
             }
             for job in jobs
         ]
+        for job, values in zip(jobs, settled, strict=True):
+            job.settled = values["state"]
         self._write_logs([log for job in jobs for log in self._prepare_logs(job)])
         self._write(worker, settled)
+        self._take_opt_outs(jobs)
         return Counter(
             values["state"]
             for values in settled
             if values["state"] != "pending" or values.get("next_retry_date")
         )
+
+    def _take_opt_outs(self, jobs):
+        """Put on the blacklist who told a provider, and not us, that they want no messages."""
+        phones = {job.row.phone for job in jobs if job.answer and job.answer.opt_out}
+        if phones:
+            reason = _("The provider reports that this person does not want messages.")
+            now = fields.Datetime.now()
+            self.env["sicantik.whatsapp.consent"]._opt_out(dict.fromkeys(phones, (reason, now)))
 
     def _values(self, job, senders, rule):
         """Decide what becomes of a row.
@@ -81,15 +96,21 @@ class SicantikNotificationSettlement(models.AbstractModel):
         """
         if isinstance(job.verdict, Refusal):
             return {
-                "state": "skipped" if job.verdict.error_class in HELD_BACK else "failed",
+                "state": STATES_OF_REFUSALS.get(job.verdict.error_class, "failed"),
                 "error_class": job.verdict.error_class,
                 "error_message": job.verdict.error_message,
+            }
+        if isinstance(job.verdict, Handed):
+            return {
+                "state": "sent",
+                "sent_date": fields.Datetime.now(),
+                "external_message_id": job.verdict.message_id,
             }
         if isinstance(job.verdict, Wait) and (not job.attempts or job.row.attempt_count < PATIENT_ATTEMPTS):
             return {
                 "state": "pending",
                 "scheduled_date": job.verdict.until,
-                "error_class": "limited",
+                "error_class": job.verdict.error_class,
                 "error_message": job.verdict.reason,
             }
         route, attempt = job.attempts[-1]
@@ -157,6 +178,8 @@ class SicantikNotificationSettlement(models.AbstractModel):
         has decided about it meanwhile.
 
         :param int worker: whose claim it is
+        What certainly did not leave no longer counts for its recipient's day (`counted_on`).
+
         :param list[dict] settled: `id` and values of COLUMNS; `scheduled_date` moves the row,
             `interrupted_count` is written when it is given
         """
@@ -180,6 +203,8 @@ class SicantikNotificationSettlement(models.AbstractModel):
                    attempt_count = s.attempt_count,
                    interrupted_count = COALESCE(s.interrupted_count, q.interrupted_count),
                    processing_time_ms = s.processing_time_ms,
+                   counted_on = CASE WHEN s.state NOT IN ('failed', 'skipped')
+                                          OR s.error_class = 'interrupted' THEN q.counted_on END,
                    event_key = CASE WHEN s.state IN ('failed', 'skipped')
                                          AND s.error_class IS DISTINCT FROM 'interrupted'
                                          AND position(%(once)s in q.event_key) > 0
@@ -210,6 +235,17 @@ class SicantikNotificationSettlement(models.AbstractModel):
                     "state": "skipped" if held_back else "failed",
                     "error_class": job.verdict.error_class,
                     "error_message": job.verdict.error_message,
+                }
+            ]
+        if isinstance(job.verdict, Handed):
+            return [
+                {
+                    "queue_id": job.row.id,
+                    "state": "sent",
+                    "sent_date": fields.Datetime.now(),
+                    "external_message_id": job.verdict.message_id,
+                    "attempt": job.row.attempt_count + 1,
+                    "delivery_state": "accepted",
                 }
             ]
         logs = self.env["sicantik.whatsapp.dispatcher"]._prepare_attempt_logs(

@@ -4,6 +4,7 @@ from odoo import api, fields, models
 
 ENDED = [("sent", "Sent"), ("failed", "Failed"), ("skipped", "Skipped"), ("cancelled", "Cancelled")]
 EXECUTED = "executed"
+HELD_BACK = "held_back"
 # What a row `t` of the queue, or of the journal, adds to whom: columns of the relation that `_adding` takes.
 MESSAGES = """
     t.rule_id, t.campaign_id, t.auto_message_id, NULL::integer AS trigger_id, t.company_id, t.state AS kind,
@@ -13,7 +14,19 @@ MESSAGES = """
 EXECUTIONS = f"""
     t.rule_id, NULL::integer AS campaign_id, NULL::integer AS auto_message_id,
     CASE WHEN t.rule_id IS NULL THEN t.trigger_id END AS trigger_id, NULL::integer AS company_id,
-    '{EXECUTED}' AS kind, t.record_count AS amount
+    '{EXECUTED}' AS kind, t.record_count AS amount, COALESCE(t.held_back_count, 0) AS held_back
+"""
+# The relation that deleted rows of the journal, a table `gone` of these columns, are for `_adding`.
+OF_EXECUTIONS = f"""(
+    SELECT rule_id, campaign_id, auto_message_id, trigger_id, company_id, kind, amount FROM gone
+ UNION ALL
+    SELECT rule_id, campaign_id, auto_message_id, trigger_id, company_id, '{HELD_BACK}', held_back FROM gone
+)"""
+# Targets of campaigns that have no row in the queue yet.
+WAITING = """
+         UNION ALL
+            SELECT campaign_id, 'waiting', count(*) FROM sicantik_notification_campaign_target
+             WHERE campaign_id = ANY(%(ids)s) GROUP BY 1
 """
 
 
@@ -37,7 +50,7 @@ class SicantikNotificationTally(models.Model):
     auto_message_id = fields.Many2one("sicantik.auto.message", ondelete="cascade", index="btree_not_null")
     trigger_id = fields.Many2one("sicantik.notification.trigger", ondelete="cascade", index="btree_not_null")
     company_id = fields.Many2one("res.company", ondelete="cascade")
-    kind = fields.Selection([*ENDED, (EXECUTED, "Executed")], required=True)
+    kind = fields.Selection([*ENDED, (EXECUTED, "Executed"), (HELD_BACK, "Held Back")], required=True)
     amount = fields.Integer(required=True)
 
     def init(self):
@@ -98,12 +111,14 @@ class SicantikNotificationTally(models.Model):
 
         :param str by: `rule_id`, `campaign_id` or `auto_message_id`
         :param list ids: ids of the owners
-        :return: {(owner's id, state): amount}, 0 for what is not there
+        :return: {(owner's id, state): amount}, 0 for what is not there; of campaigns also what is `waiting`:
+            targets that have no messages yet
         :rtype: Counter
         """
         if by not in ("rule_id", "campaign_id", "auto_message_id"):
             raise ValueError(by)
         self.env["sicantik.notification.queue"].flush_model([by, "state", "company_id"])
+        waiting = WAITING if by == "campaign_id" else ""
         mine = "" if self.env.su else "AND (company_id IS NULL OR company_id = ANY(%(companies)s))"
         self.env.cr.execute(
             f"""
@@ -111,9 +126,10 @@ class SicantikNotificationTally(models.Model):
              WHERE {by} = ANY(%(ids)s) {mine} GROUP BY 1, 2
          UNION ALL
             SELECT {by}, kind, sum(amount) FROM sicantik_notification_tally
-             WHERE {by} = ANY(%(ids)s) AND kind <> %(executed)s {mine} GROUP BY 1, 2
+             WHERE {by} = ANY(%(ids)s) AND kind <> ALL(%(other)s) {mine} GROUP BY 1, 2
+            {waiting}
             """,
-            {"ids": list(ids), "companies": self.env.companies.ids, "executed": EXECUTED},
+            {"ids": list(ids), "companies": self.env.companies.ids, "other": [EXECUTED, HELD_BACK]},
         )
         totals = Counter()
         for owner_id, state, amount in self.env.cr.fetchall():
@@ -121,13 +137,14 @@ class SicantikNotificationTally(models.Model):
         return totals
 
     @api.model
-    def _executions(self, by, ids):
+    def _executions(self, by, ids, kind=EXECUTED):
         """Read the executions of deleted rows of the journal.
 
         :param str by: `rule_id` or `trigger_id`
         :param list ids: ids of the owners
+        :param str kind: `EXECUTED`, or `HELD_BACK` for what was left out
         :return: {owner's id: amount}, 0 for what is not there
         :rtype: Counter
         """
-        groups = self._read_group([(by, "in", ids), ("kind", "=", EXECUTED)], [by], ["amount:sum"])
+        groups = self._read_group([(by, "in", ids), ("kind", "=", kind)], [by], ["amount:sum"])
         return Counter({owner.id: amount for owner, amount in groups})

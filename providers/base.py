@@ -10,7 +10,8 @@ import email.utils
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections import ChainMap
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -22,6 +23,9 @@ from .transport import Answer
 
 _MAX_SAID = 300  # characters of a service's own words in an error message
 _MAX_READ = 2000  # characters of them that are looked at
+_MIN_SECRET = 4  # characters; replacing shorter ones would only spoil the words around
+_TRIED_AGAIN = re.compile(r"; (?:the message|it) is tried again[^.;]*")
+_LONG_NUMBER = re.compile(r"\+?\d(?:[\s().-]*\d){8,}")  # nine digits: no code of a service is that long
 _FIELD_LABELS = {
     "base_url": "base URL",
     "api_token": "API token",
@@ -63,7 +67,8 @@ class Provider(ABC):
     Class attributes: ``type`` and ``label`` name the service; ``has_templates`` says that it stores reviewed
     templates, ``has_window`` that free text needs an open 24-hour window; ``signs_webhooks`` that it signs
     what it sends to us; ``required`` lists the account fields that must be filled in, ``own_names`` says
-    what the service calls them; ``codes`` is the code table.
+    what the service calls them; ``codes`` is the code table, and ``late_codes`` what a message can fail of
+    after it was accepted, where that differs.
     """
 
     type: ClassVar[str]
@@ -76,12 +81,16 @@ class Provider(ABC):
     required: ClassVar[tuple[str, ...]] = ("api_token",)
     own_names: ClassVar[Mapping[str, str]] = {}
     codes: ClassVar[Mapping[str, Verdict]] = {}
+    late_codes: ClassVar[Mapping[str, Verdict]] = {}
 
     def __init__(self, account: Account) -> None:
         self.account = account
         self.token = account.api_token.strip()
         self.sender_id = account.sender_id.strip()
         self.account_id = account.account_id.strip()
+        secret = account.app_secret.strip()
+        self.app_secrets = tuple(dict.fromkeys(filter(None, (secret, *re.split(r"[\s,]+", secret)))))
+        self.verify_token = account.verify_token.strip()
         self.base_url = (account.base_url.strip() or self.default_base_url).rstrip("/")
         self.api_version = account.api_version.strip() or self.default_api_version
 
@@ -148,7 +157,19 @@ class Provider(ABC):
 
         :raises Malformed: when the body is not what this service sends.
         """
-        return []
+        events: dict[str, Event] = {}
+        for event in self._read_events(hook):
+            events.setdefault(event.key, event)
+        return list(events.values())
+
+    def number_of(self, sender: str) -> str:
+        """Ask the service for the number behind the ``sender`` of an :class:`events.Inbound` without one.
+
+        One request at most, where the service can be asked at all.
+
+        :return: E.164, or an empty text when it is not to be had. Raises nothing.
+        """
+        return ""
 
     def webhook_answer(self) -> tuple[str, str]:
         """Return body and content type of the answer that tells the service that all is well (HTTP 200)."""
@@ -173,6 +194,10 @@ class Provider(ABC):
     @abstractmethod
     def _test(self) -> Report:
         """Return the report of a connection test. May raise :class:`transport.TransportError`."""
+
+    def _read_events(self, hook: Hook) -> Iterable[Event]:
+        """Return what ``hook`` tells, perhaps twice. May raise :class:`events.Malformed`."""
+        return ()
 
     def _retry_after(self, answer: Answer) -> float | None:
         """Return how many seconds the service asks to wait, if it says. A service may know more headers."""
@@ -202,7 +227,7 @@ class Provider(ABC):
         failure = self._read_failure(answer.body, message)
         if message_id is not None:
             if failure is None and 200 <= answer.status < 300:
-                return Attempt(ACCEPTED, message_id=_storable(message_id))
+                return Attempt(ACCEPTED, message_id=storable(message_id))
             said = "the answer says both success and failure"
             return self._attempt(f"http_{answer.status}", said, errors.NO_CERTAINTY, message)
         verdict = self._verdict(failure, answer)
@@ -210,12 +235,8 @@ class Provider(ABC):
         return self._attempt(code, said, verdict, message, self._retry_after(answer))
 
     def _verdict(self, failure: Failure | None, answer: Answer) -> Verdict:
-        if failure:
-            for key in failure.keys or (failure.code,):
-                if key in self.codes:
-                    return self.codes[key]
-            if failure.transient:
-                return errors.PASSING_FAULT
+        if failure and (verdict := _row(failure, self.codes)):
+            return verdict
         return errors.verdict_for_status(answer.status, explained=failure is not None)
 
     def _attempt(
@@ -230,6 +251,32 @@ class Provider(ABC):
         return _refusal(
             self._clean(code, message), f"{verdict.hint} ({self.label} {words})", verdict, retry_after
         )
+
+    def _late_verdict(self, failure: Failure) -> Verdict:
+        """Return what an error means that came by webhook, after the message was accepted."""
+        return _row(failure, ChainMap(self.late_codes, self.codes)) or errors.UNEXPLAINED
+
+    def _late(self, failure: Failure, number: object = "") -> dict[str, str | bool]:
+        """Return what ``failure``, come by webhook, says in the fields of a :class:`events.Receipt`.
+
+        :param number: the recipient's number as the service wrote it, to be left out of the words.
+        """
+        verdict = self._late_verdict(failure)
+        hint = verdict.hint
+        if verdict.error_class in errors.RETRY:
+            hint = (
+                f"{_TRIED_AGAIN.sub('', hint)} It failed after it had been accepted: send it again if needed."
+            )
+        digits = re.sub(r"\D", "", as_text(number))
+        patterns = [*([_number_pattern(digits)] if len(digits) >= 7 else ()), _LONG_NUMBER]
+        code, said = (self._clean(text, patterns=patterns) for text in (failure.code, failure.said))
+        return {
+            "error_class": verdict.error_class,
+            "error_code": code,
+            "error_message": f"{hint} ({self.label} {f'{code}: {said}' if said else code})",
+            "scope": verdict.scope,
+            "opt_out": verdict.opt_out,
+        }
 
     def _failed_test(self, answer: Answer) -> Report:
         """Return the report of a connection test that the service refused or answered strangely."""
@@ -257,14 +304,20 @@ class Provider(ABC):
         own = self.own_names.get(name)
         return f"{_FIELD_LABELS[name]} ({own})" if own else _FIELD_LABELS[name]
 
-    def _clean(self, said: str, message: Message | None = None) -> str:
-        """Return a service's words on one line, cut, without our secrets and the recipient's number."""
-        said = " ".join(_storable(said[:_MAX_READ]).split())
-        for secret in (self.token, *self._more_secrets()):
-            if secret:
+    def _clean(
+        self, said: str, message: Message | None = None, patterns: Iterable[re.Pattern[str]] = ()
+    ) -> str:
+        """Return a service's words on one line, cut, without our secrets and the recipient's number, nor what
+        ``patterns`` match.
+        """
+        said = " ".join(storable(said[:_MAX_READ]).split())
+        for secret in (self.token, *self.app_secrets, *self._more_secrets()):
+            if len(secret) >= _MIN_SECRET:
                 said = said.replace(secret, "***")
         if message:
             said = _number_pattern(message.phone).sub("***", said)
+        for pattern in patterns:
+            said = pattern.sub("***", said)
         return said[:_MAX_SAID]
 
     def _more_secrets(self) -> tuple[str, ...]:
@@ -290,6 +343,11 @@ def as_text(value: object) -> str:
     return str(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else ""
 
 
+def lower_keys(value: object) -> dict[str, object]:
+    """Return a JSON object with its keys in lower case, for a service that writes them in either."""
+    return {key.lower(): item for key, item in as_dict(value).items()}
+
+
 def as_bool(value: object) -> bool | None:
     """Return the truth value that a service wrote as a boolean or as a word, None for anything else."""
     if isinstance(value, str):
@@ -297,7 +355,7 @@ def as_bool(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Return ``text`` without what a database refuses: NUL and lone surrogates."""
     return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
@@ -319,6 +377,14 @@ def _unexplained(answer: Answer) -> tuple[str, str]:
     if 200 <= answer.status < 300:
         return f"http_{answer.status}", "the answer could not be understood"
     return f"http_{answer.status}", ""
+
+
+def _row(failure: Failure, codes: Mapping[str, Verdict]) -> Verdict | None:
+    """Return what the table says about ``failure``, the most precise row first."""
+    for key in failure.keys or (failure.code,):
+        if key in codes:
+            return codes[key]
+    return errors.PASSING_FAULT if failure.transient else None
 
 
 def _check(message: Message) -> None:

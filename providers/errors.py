@@ -24,6 +24,8 @@ FAILOVER = frozenset({ACCOUNT_BLOCKED, BAD_CREDENTIALS, WINDOW_CLOSED})  # the n
 RETRY = frozenset({RETRY_LATER, RATE_LIMITED})  # the same provider, later
 FINAL = frozenset({BAD_RECIPIENT, BAD_TEMPLATE, UNKNOWN})  # no other provider, no retry
 HOLD = frozenset({INTERRUPTED})  # a person or the provider's on_interrupted setting decides
+# The account or sender itself is at fault, and stays so until a person has done something.
+STOPS_SENDER = frozenset({ACCOUNT_BLOCKED, BAD_CREDENTIALS})
 
 POLICY: Mapping[str, frozenset[str]] = MappingProxyType(
     {error_class: policy for policy in (FAILOVER, RETRY, FINAL, HOLD) for error_class in policy}
@@ -38,6 +40,7 @@ SENDER = "sender"  # this number, device or session
 ACCT = "acct"  # the whole account
 PAIR = "pair"  # this sender to this recipient
 SCOPES = frozenset({MSG, RCPT, TMPL, SENDER, ACCT, PAIR})
+WHOLE_SENDER = frozenset({SENDER, ACCT})  # every message of the sender is concerned
 
 
 @dataclass(frozen=True, slots=True)

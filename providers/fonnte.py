@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from . import parameters, phone
-from .base import Failure, Provider, Request, as_bool, as_dict, as_list, as_text
+from .base import Failure, Request, as_bool, as_list, as_text, lower_keys
 from .errors import (
     ACCOUNT_BLOCKED,
     ACCT,
@@ -17,12 +17,12 @@ from .errors import (
     UNKNOWN,
     Verdict,
 )
+from .fonnte_events import RECONNECT, FonnteEvents
 from .message import Message, Report, Template
 
 _DEVICE_TOKEN = "Copy the device's token from the Fonnte dashboard (not the account token)."
 _OUR_BUG = "Fonnte does not accept the form of this request. Report it to the developers with this text."
 _MEDIA = "Fonnte could not use the file. Check its link, type and size (4 MB at most)."
-_RECONNECT = "The device is disconnected. Scan its QR code again in the Fonnte dashboard."
 _QUOTA = "The message quota is used up. Buy more, or wait until it renews."
 _NO_SEND = "This answer belongs to another call than sending. Report it to the developers."
 
@@ -36,7 +36,7 @@ CODES: dict[str, Verdict] = {
     ),
     "unknown user": Verdict(BAD_CREDENTIALS, ACCT, "Fonnte does not know the account. " + _DEVICE_TOKEN),
     "invalid device": Verdict(BAD_CREDENTIALS, SENDER, "Fonnte does not know the device. " + _DEVICE_TOKEN),
-    "request invalid on disconnected device": Verdict(ACCOUNT_BLOCKED, SENDER, _RECONNECT),
+    "request invalid on disconnected device": Verdict(ACCOUNT_BLOCKED, SENDER, RECONNECT),
     "insufficient quota": Verdict(ACCOUNT_BLOCKED, SENDER, _QUOTA),
     "target invalid": Verdict(
         BAD_RECIPIENT, RCPT, "Fonnte does not accept the recipient's number. Check it."
@@ -53,7 +53,7 @@ CODES: dict[str, Verdict] = {
 }
 
 
-class FonnteProvider(Provider):
+class FonnteProvider(FonnteEvents):
     """Fonnte: text only, errors inside an HTTP 200, one message id per target."""
 
     type = "fonnte"
@@ -78,14 +78,14 @@ class FonnteProvider(Provider):
         return self._post("/send", {"target": target, "message": text, "countryCode": "0"})
 
     def _read_success(self, body: object) -> str | None:
-        answer = _lower_keys(body)
+        answer = lower_keys(body)
         if as_bool(answer.get("status")) is not True:
             return None
         ids = as_list(answer.get("id"))
         return as_text(ids[0]) if ids else ""
 
     def _read_failure(self, body: object, message: Message | None) -> Failure | None:
-        answer = _lower_keys(body)
+        answer = lower_keys(body)
         if as_bool(answer.get("status")) is not False:
             return None
         said = (as_text(answer.get("reason")) or as_text(answer.get("detail"))).strip()
@@ -95,7 +95,7 @@ class FonnteProvider(Provider):
 
     def _test(self) -> Report:
         answer = self._request(self._post("/device", {}))
-        facts = _lower_keys(answer.body)
+        facts = lower_keys(answer.body)
         if answer.status != 200 or as_bool(facts.get("status")) is not True:
             return self._failed_test(answer)
         names = ("device", "name", "package", "quota", "expired", "device_status")
@@ -109,7 +109,7 @@ class FonnteProvider(Provider):
         if wanted and device and wanted != device:
             return "The token belongs to another device than the sender ID says. Correct one of them."
         if details.get("device_status", "").lower() != "connect":
-            return _RECONNECT
+            return RECONNECT
         quota = details.get("quota", "")
         return _QUOTA if quota.lstrip("-").isdigit() and int(quota) <= 0 else ""
 
@@ -133,8 +133,3 @@ def can_carry(template: Template) -> bool:
         and values
         and all(value and value == value.strip() and not set(value) & set("|,{}\r\n") for value in values)
     )
-
-
-def _lower_keys(body: object) -> dict[str, object]:
-    """Return a JSON object with its keys in lower case: Fonnte writes both ``Status`` and ``status``."""
-    return {key.lower(): value for key, value in as_dict(body).items()}

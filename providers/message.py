@@ -55,8 +55,9 @@ class Account:
     device (optional), Watzap's ``number_key``, Twilio's WhatsApp number, WAHA's session (empty: ``default``);
     ``account_id`` Meta's WABA id, Twilio's account SID; ``timeout`` is (connect, read) in seconds.
     ``sender_id`` is hidden like the token because Watzap's number key is a secret. ``app_secret`` is what the
-    service signs its webhooks with (Meta's app secret, WAHA's HMAC key; several, separated by blanks or
-    commas, while one is exchanged for another); ``verify_token`` our word in Meta's webhook verification.
+    service signs its webhooks with (Meta's app secret, WAHA's HMAC key, Twilio's next auth token; several,
+    separated by blanks or commas, while one is exchanged for another); ``verify_token`` our word in Meta's
+    webhook verification.
     ``callback_url`` is the public address of our webhook, for the services that are told it with each message
     (Twilio); empty when they could not reach it.
     """

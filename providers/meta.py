@@ -1,11 +1,12 @@
 """Meta WhatsApp Cloud API (providers.md 1)."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
 from urllib.parse import quote
 
 from . import parameters, phone
-from .base import Failure, Provider, Request, as_dict, as_list, as_text
+from .base import Failure, Request, as_dict, as_list, as_text
 from .errors import (
     ACCOUNT_BLOCKED,
     ACCT,
@@ -23,11 +24,16 @@ from .errors import (
     WINDOW_CLOSED,
     Verdict,
 )
-from .events import TemplateInfo
+from .events import TemplateInfo, TemplatesRefused
+from .hooks import MAX_TEXT, words
 from .message import Message, Report
-from .transport import Answer, parse_json
+from .meta_events import MetaEvents
+from .transport import Answer, TransportError, parse_json
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_MAX_PAGES = 200  # of a hundred templates each
+_TEMPLATE_FIELDS = "id,name,language,status,category,quality_score,parameter_format,components"
+_PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 _NEW_TOKEN = "Create a new permanent access token of a system user in Meta Business Settings and enter it."
 _PERMISSION = (
@@ -227,7 +233,7 @@ CODES: dict[str, Verdict] = {
 }
 
 
-class MetaProvider(Provider):
+class MetaProvider(MetaEvents):
     """The official API: reviewed templates, free text in an open window, status webhooks."""
 
     type = "meta"
@@ -236,7 +242,6 @@ class MetaProvider(Provider):
     default_api_version = "v23.0"
     has_templates = True
     has_window = True
-    signs_webhooks = True
     required = ("api_token", "sender_id")
     own_names: ClassVar[Mapping[str, str]] = {"api_token": "access token", "sender_id": "phone number ID"}
     codes: ClassVar[Mapping[str, Verdict]] = CODES
@@ -259,21 +264,8 @@ class MetaProvider(Provider):
         return (as_text(as_dict(messages[0]).get("id")) or None) if messages else None
 
     def _read_failure(self, body: object, message: Message | None) -> Failure | None:
-        error = as_dict(as_dict(body).get("error"))
-        code = as_text(error.get("code"))
-        if not code:
-            return None
-        subcode = as_text(error.get("error_subcode"))
         form = "test" if message is None else "template" if message.template else "text"
-        data = error.get("error_data")  # a plain text on some endpoints
-        details = as_text(as_dict(data).get("details")) or as_text(data)
-        said = [as_text(error.get("message")), details, subcode and f"subcode {subcode}"]
-        return Failure(
-            code,
-            said="; ".join(part for part in said if part),
-            keys=tuple(f"{code}/{part}" for part in (subcode, form) if part) + (code,),
-            transient=error.get("is_transient") is True,
-        )
+        return self._failure(as_dict(body).get("error"), form)
 
     def _retry_after(self, answer: Answer) -> float | None:
         """Return ``Retry-After``, else what the usage header estimates (providers.md 1.4: in minutes)."""
@@ -326,7 +318,37 @@ class MetaProvider(Provider):
 
         :raises TemplatesRefused: with a sentence for the admin, when Meta does not give a page.
         """
-        yield from ()
+        if problem := self._account_problem() or self._waba_problem():
+            raise TemplatesRefused(problem)
+        path, after, seen = self._path(self.account_id, "message_templates"), "", set()
+        for _page in range(_MAX_PAGES):
+            params = {"fields": _TEMPLATE_FIELDS, "limit": "100", **({"after": after} if after else {})}
+            try:
+                answer = self._get(path, **params)
+            except TransportError as error:
+                raise TemplatesRefused(
+                    f"Meta could not be asked for its templates: {error}. Check the base URL and this "
+                    "server's network, or try again later."
+                ) from None
+            body = as_dict(answer.body)
+            if answer.status != 200 or not isinstance(body.get("data"), list):
+                raise TemplatesRefused(f"The templates cannot be read. {self._failed_test(answer).message}")
+            yield [template for row in body["data"] if (template := _stored_template(as_dict(row)))]
+            paging = as_dict(body.get("paging"))
+            after = as_text(as_dict(paging.get("cursors")).get("after"))
+            if not (paging.get("next") and after):
+                return
+            if after in seen:
+                break
+            seen.add(after)
+        raise TemplatesRefused(
+            "Meta's list of templates does not come to an end. Try again later; if it stays so, report it."
+        )
+
+    def _waba_problem(self) -> str:
+        if self.account_id:
+            return ""
+        return "The templates belong to the WhatsApp account. Fill in its WABA ID."
 
     # -- Helpers ---------------------------------------------------------------------------------------------
 
@@ -352,6 +374,26 @@ def _template(message: Message) -> dict[str, object]:
 
 def _text(message: Message) -> dict[str, object]:
     return {"type": "text", "text": {"body": message.text, "preview_url": False}}
+
+
+def _stored_template(row: dict) -> TemplateInfo | None:
+    """Return one row of the template list, None when it is none."""
+    name, language = words(row.get("name"), 512), words(row.get("language"))
+    if not (name and language):
+        return None
+    components = map(as_dict, as_list(row.get("components")))
+    part = next((one for one in components if as_text(one.get("type")).upper() == "BODY"), {})
+    body = words(part.get("text"), MAX_TEXT)
+    return TemplateInfo(
+        id=words(row.get("id")),
+        name=name,
+        language=language,
+        status=words(row.get("status")).upper(),
+        category=words(row.get("category")).upper(),
+        quality=words(as_dict(row.get("quality_score")).get("score")).upper(),
+        body=body,
+        parameters=len(set(_PLACEHOLDER.findall(body))),
+    )
 
 
 def _texts(facts: dict, names: Iterable[str]) -> dict[str, str]:

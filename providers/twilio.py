@@ -8,7 +8,7 @@ from typing import ClassVar
 from urllib.parse import quote
 
 from . import parameters, phone
-from .base import Failure, Provider, Request, as_dict, as_text
+from .base import Failure, Request, as_dict, as_text
 from .errors import (
     ACCOUNT_BLOCKED,
     ACCT,
@@ -25,6 +25,7 @@ from .errors import (
     Verdict,
 )
 from .message import Account, Message, Report
+from .twilio_events import TwilioEvents
 
 MAX_TEXT = 1600  # characters of a Body, and of one content variable
 TOO_LONG = "21617"
@@ -155,7 +156,7 @@ CODES: dict[str, Verdict] = {
 _UNSENT = frozenset({"failed", "undelivered", "canceled"})
 
 
-class TwilioProvider(Provider):
+class TwilioProvider(TwilioEvents):
     """Twilio: content templates, free text in an open window, a status webhook per message."""
 
     type = "twilio"

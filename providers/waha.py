@@ -5,7 +5,7 @@ from typing import ClassVar
 from urllib.parse import quote
 
 from . import errors, phone
-from .base import Failure, Provider, Request, as_dict, as_list, as_text
+from .base import Failure, Request, as_dict, as_list, as_text
 from .errors import (
     ACCOUNT_BLOCKED,
     ACCT,
@@ -17,12 +17,12 @@ from .errors import (
     UNKNOWN,
     Verdict,
 )
-from .message import ACCEPTED, Account, Attempt, Message, Report
-from .transport import Answer
+from .hooks import e164
+from .message import ACCEPTED, Attempt, Message, Report
+from .transport import Answer, TransportError
+from .waha_events import NOT_WORKING, WahaEvents, message_key
 
-DEFAULT_SESSION = "default"
 WORKING = "WORKING"
-NOT_WORKING = "not working"  # the row of session states that are not known here
 
 _LINK = "The WAHA session is not linked to WhatsApp. Scan its QR code in the WAHA dashboard."
 _PASSKEY = "The WAHA session waits for a passkey. Confirm it in the WAHA dashboard."
@@ -61,7 +61,7 @@ CODES: dict[str, Verdict] = {
 }
 
 
-class WahaProvider(Provider):
+class WahaProvider(WahaEvents):
     """WAHA: text only, one session per linked phone, message ids in the shape of its engine.
 
     Whether a number is on WhatsApp (5.5) is not asked before a send: it would be a second request for each
@@ -74,10 +74,6 @@ class WahaProvider(Provider):
     required = ("base_url", "api_token")
     own_names: ClassVar[Mapping[str, str]] = {"base_url": "address of the WAHA server"}
     codes: ClassVar[Mapping[str, Verdict]] = CODES
-
-    def __init__(self, account: Account) -> None:
-        super().__init__(account)
-        self.session = self.sender_id or DEFAULT_SESSION
 
     # -- Sending ---------------------------------------------------------------------------------------------
 
@@ -148,17 +144,19 @@ class WahaProvider(Provider):
             return Report(False, "The WAHA session is starting. Test again in a minute.", details)
         return Report(False, self.codes.get(state.lower(), self.codes[NOT_WORKING]).hint, details)
 
+    # -- Hidden numbers (providers.md 5.5) -------------------------------------------------------------------
+
+    def number_of(self, sender: str) -> str:
+        if not sender.endswith("@lid"):
+            return ""
+        session, lid = (quote(part, safe="") for part in (self.session, sender))
+        try:
+            answer = self._request(Request("GET", f"/api/{session}/lids/{lid}", headers=self._headers()))
+        except TransportError:
+            return ""
+        return e164(as_dict(answer.body).get("pn")) if answer.status == 200 else ""
+
     # -- Helpers ---------------------------------------------------------------------------------------------
 
     def _headers(self) -> dict[str, str]:
         return {"X-Api-Key": self.token}
-
-
-def message_key(serialized: str) -> str:
-    """Return the part of a message's id that stays the same: ``true_<chat>_<ID>`` → ``<ID>``.
-
-    The chat may be a hidden number in one place and the phone number in another (providers.md 5.3), and in a
-    group the author follows the id. Some engines give the id alone.
-    """
-    parts = serialized.split("_")
-    return parts[2] if len(parts) > 2 and "@" in parts[1] else serialized

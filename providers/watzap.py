@@ -1,12 +1,14 @@
 """Watzap.id (providers.md 3): an unofficial gateway that sends text through a linked device."""
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
-from . import phone
+from . import hooks, phone
 from .base import Failure, Provider, Request, as_bool, as_dict, as_list, as_text
 from .errors import ACCOUNT_BLOCKED, ACCT, BAD_CREDENTIALS, MSG, SENDER, UNKNOWN, Verdict
+from .events import Event, Hook, Inbound
+from .hooks import e164, event_key, moment, words
 from .message import Message, Report
 
 _RESTART = "The WhatsApp instance is not running. Start it or link the device again in the Watzap dashboard."
@@ -76,6 +78,29 @@ class WatzapProvider(Provider):
 
     def _more_secrets(self) -> tuple[str, ...]:
         return (self.sender_id,)
+
+    # -- Webhooks (providers.md 3.5: messages only, nothing signed) ------------------------------------------
+
+    def _read_events(self, hook: Hook) -> Iterator[Event]:
+        body = hooks.json_object(hook)
+        data = as_dict(body.get("data"))
+        chat = words(data.get("chat_id"))
+        if as_text(body.get("type")) != "incoming_chat" or not chat:
+            return
+        if as_bool(data.get("is_from_me")) or chat.endswith(("@g.us", "@broadcast", "@newsletter")):
+            return
+        phone, message_id, time = e164(chat), words(data.get("message_id")), words(data.get("timestamp"))
+        text = words(data.get("message_body"), hooks.MAX_TEXT)
+        what = ("id", message_id) if message_id else ("time", chat, time, text)
+        yield Inbound(
+            event_key("inbound", *what, personal=not message_id),
+            phone,
+            at=moment(time),
+            text=text,
+            name=words(data.get("name")),
+            message_id=message_id,
+            sender="" if phone else chat,
+        )
 
     # -- Connection test (providers.md 3.6) ------------------------------------------------------------------
 

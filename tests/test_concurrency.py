@@ -19,6 +19,7 @@ from odoo.tools import config, mute_logger
 
 from ..models import transaction
 from ..models.sicantik_notification_worker import LOCK_SPACE
+from ..providers import events
 from .common import Gateway
 
 TIMEOUT = 60
@@ -38,6 +39,15 @@ with Registry(name).cursor() as cr:
     exec(code)
 """
 DRAIN = "print(env['sicantik.notification.queue'].cron_process_queue(), flush=True)"
+KILLED_BEFORE_SETTLING = """
+import os, signal
+def die(settlement, *args):
+    mails = settlement.env["mail.mail"].search_count([("subject", "=", "Concurrency")])
+    print(mails, "mail", flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+type(env["sicantik.notification.settlement"])._settle = die
+env["sicantik.notification.queue"].cron_process_queue()
+"""
 FIRE = """
 cr.execute("SELECT 1")  # from here on it sees the database as it is now
 print("started", flush=True)
@@ -52,7 +62,7 @@ except psycopg2.Error as error:
 
 
 @tagged("post_install", "-at_install")
-class TestConcurrency(BaseCase):
+class ConcurrencyCase(BaseCase):
     """What these tests create is committed, so that other connections see it, and deleted in the end."""
 
     @classmethod
@@ -183,6 +193,15 @@ class TestConcurrency(BaseCase):
         process.stdin.write("go\n")
         process.stdin.flush()
 
+    def _wait_for(self, condition):
+        deadline = time.monotonic() + TIMEOUT
+        while not condition():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.05)
+
+
+@tagged("post_install", "-at_install")
+class TestConcurrency(ConcurrencyCase):
     # === SEVERAL DRAINS ===#
 
     def test_two_processes_send_each_message_once(self):
@@ -229,6 +248,46 @@ class TestConcurrency(BaseCase):
             self.assertEqual((row.state, row.error_class), ("failed", "interrupted"))
             self.assertEqual(row.log_ids.mapped("error_class"), ["interrupted"])
         self.assertEqual(len(self.gateway.messages()), 1)
+
+    def test_killed_after_an_email_was_written(self):
+        """The mail is there when its row is settled, and not a moment earlier."""
+        with self.environment() as env:
+            permit = env["sicantik.permit"].create({"partner_id": self.ids["res.partner"]})
+            template = env["mail.template"].create(
+                {
+                    "name": "Concurrency",
+                    "model_id": env["ir.model"]._get_id("sicantik.permit"),
+                    "subject": "Concurrency",
+                    "body_html": "<p>Hello</p>",
+                }
+            )
+            rule = env["sicantik.notification.rule"].browse(self.ids["sicantik.notification.rule"])
+            rule.write({"channel": "email", "mail_template_id": template.id})
+            env["res.partner"].browse(self.ids["res.partner"]).email = "concurrency@example.com"
+            env["sicantik.notification.trigger"]._process_trigger("concurrency", permit)
+
+        def mails(env):
+            return env["mail.mail"].search([("model", "=", permit._name), ("res_id", "=", permit.id)])
+
+        try:
+            process = self._process(KILLED_BEFORE_SETTLING)
+            self._go(process)
+            self.assertEqual(process.stdout.readline().strip(), "1 mail")
+            process.wait(TIMEOUT)
+            with self.environment() as env:
+                row = env["sicantik.notification.queue"].search([("res_id", "=", permit.id)])
+                self.assertEqual((row.channel, row.state), ("email", "processing"))
+                self.assertFalse(mails(env))
+            for _drain in range(2):
+                with self.environment() as env:
+                    env["sicantik.notification.queue"].cron_process_queue()
+            with self.environment() as env:
+                self.assertEqual(row.with_env(env).state, "sent")
+                self.assertEqual(len(mails(env)), 1)
+        finally:
+            with self.environment() as env:
+                mails(env).unlink()
+                env["mail.template"].browse(template.id).unlink()
 
     def test_a_living_worker_keeps_its_rows(self):
         """However slow its provider is: another drain in between takes nothing from it."""
@@ -304,12 +363,6 @@ class TestConcurrency(BaseCase):
         most = max(sum(1 for one in times if start <= one < start + 1) for start in times)
         self.assertLessEqual(most, 10 + 3)
 
-    def _wait_for(self, condition):
-        deadline = time.monotonic() + TIMEOUT
-        while not condition():
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.05)
-
     # === THE CALLER'S TRANSACTION ===#
 
     def test_process_now_in_the_transaction_that_queues(self):
@@ -383,3 +436,78 @@ class TestConcurrency(BaseCase):
         with self.environment() as env:
             self.assertEqual(fire(env)["count"], 0)
             self.assertEqual(env["sicantik.notification.queue"].search_count([("res_id", "=", permit.id)]), 1)
+
+    # === WHAT PROVIDERS TELL ===#
+
+    def _sent(self, count):
+        """Send messages; give their rows and the ids that the provider gave them."""
+        with self.environment() as env:
+            rows = self._queue(env, count)
+        with self.environment() as env:
+            env["sicantik.notification.queue"].cron_process_queue()
+        with self.environment() as env:
+            return rows, rows.with_env(env).mapped("external_message_id")
+
+    def _tell(self, *told):
+        with self.environment() as env:
+            provider = env["sicantik.whatsapp.provider"].browse(self.ids["sicantik.whatsapp.provider"])
+            return env["sicantik.whatsapp.event"]._store(provider, told)
+
+    def test_two_processes_apply_each_event_once(self):
+        """Half of the messages are delivered, half are refused late: those go on, each once."""
+        with self.environment() as env:
+            watzap = env["sicantik.whatsapp.provider"].create(
+                {
+                    "name": "Watzap",
+                    "provider_type": "watzap",
+                    "base_url": f"{self.gateway.url}/watzap",
+                    "api_token": "WATZAP-KEY-DEMO",
+                    "sender_id": "WATZAP-NUMBER-DEMO",
+                    "credential_state": "configured",
+                    "sequence": 99,
+                }
+            )
+        self.addCleanup(self._delete, watzap)
+        rows, ids = self._sent(60)
+        for id_ in ids[:30]:
+            self._tell(events.Receipt(f"{id_}:delivered", id_, events.DELIVERED))
+            self._tell(events.Receipt(f"{id_}:read", id_, events.READ))
+        for id_ in ids[30:]:
+            refused = {"error_class": "account_blocked", "error_message": "Expired.", "scope": "acct"}
+            self._tell(events.Receipt(f"{id_}:failed", id_, events.FAILED, **refused))
+        processes = [self._process(DRAIN), self._process(DRAIN)]
+        for process in processes:
+            self._go(process)
+        for process in processes:
+            self.assertTrue(process.stdout.readline(), "the drain came to its end")
+        with self.environment() as env:
+            env["sicantik.notification.queue"].cron_process_queue()
+        with self.environment() as env:
+            rows = rows.with_env(env)
+            self.assertEqual(rows.mapped("state"), ["sent"] * 60)
+            self.assertEqual([row.provider_type for row in rows], ["fonnte"] * 30 + ["watzap"] * 30)
+            self.assertEqual(set(rows[:30].log_ids.mapped("delivery_state")), {"read"})
+            self.assertEqual(len(rows.log_ids), 90)
+        self.assertEqual(len(self.gateway.messages(provider="watzap")), 30)
+        self.assertEqual(len(self.gateway.messages()), 90)
+
+    def _delete(self, records):
+        with self.environment() as env:
+            records.with_env(env).unlink()
+
+    def test_killed_while_events_are_applied(self):
+        """What a killed process was applying is applied by the next one."""
+        rows, ids = self._sent(3)
+        self._tell(*(events.Receipt(f"{id_}:read", id_, events.READ) for id_ in ids))
+        apply = "print(env['sicantik.whatsapp.event']._apply(), flush=True); sys.stdin.readline()"
+        process = self._process(apply)
+        self._go(process)
+        self.assertEqual(process.stdout.readline().strip(), "3")
+        process.kill()
+        process.wait(TIMEOUT)
+        with self.environment() as env:
+            self.assertEqual(set(rows.with_env(env).log_ids.mapped("delivery_state")), {"accepted"})
+            env["sicantik.notification.queue"].cron_process_queue()
+        with self.environment() as env:
+            self.assertEqual(set(rows.with_env(env).log_ids.mapped("delivery_state")), {"read"})
+            self.assertEqual(self._tell(events.Receipt(f"{ids[0]}:read", ids[0], events.READ)), 0)

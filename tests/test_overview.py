@@ -307,6 +307,15 @@ class TestOverviewAttention(OverviewCase):
         self.cron.write({"active": True, "lastcall": NOW - timedelta(minutes=9)})
         self.assertFalse(self._card(self._data(), "cron"))
 
+    def test_mails_that_came_back(self):
+        self._log(delivery_state="failed", ago=timedelta(hours=20), channel="email", count=2)
+        self._log(delivery_state="failed", ago=timedelta(hours=80), channel="email")
+        self._log(delivery_state="failed", ago=timedelta(hours=20))
+        for history in (True, False):
+            card = self._card(self._data(history=history), "returned")
+            self.assertIn("2", card["title"])
+            self.assertEqual(self.logs.with_user(self.reader).search_count(card["action"]["domain"]), 2)
+
     def test_messages_that_wait_too_long(self):
         self._row(company_id=self.company.id, scheduled_date=NOW - timedelta(minutes=11))
         card = self._card(self._data(), "stuck")

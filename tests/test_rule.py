@@ -807,10 +807,6 @@ class TestRuleChecks(RuleCase):
         ):
             self.assertRefused("does not lead to contacts", recipient_type="field", recipient_field=path)
 
-    def test_other_channels(self):
-        for channel in ("email", "both"):
-            self.assertRefused("WhatsApp", channel=channel)
-
     def test_numbers_that_make_no_sense(self):
         for name, value in (
             ("batch_size", 0),

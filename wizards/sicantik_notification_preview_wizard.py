@@ -1,9 +1,11 @@
 from odoo import _, api, fields, models
 from odoo.exceptions import UserError
+from odoo.tools import html2plaintext
 
 from ..compat import check_access
-from ..models.road import Refusal
+from ..models.road import EMAIL, Refusal
 from ..models.sicantik_notification_evaluation import Event, Failure
+from ..models.sicantik_notification_queue import ADDRESS
 from ..models.sicantik_whatsapp_dispatcher import Request
 
 
@@ -65,15 +67,22 @@ class SicantikNotificationPreviewWizard(models.TransientModel):
         problem = failure.error or trouble.error
         if problem:
             return _("The rule fails: %s", problem)
+        if not rows and trouble.held_back:
+            return _("Nothing would be sent: everybody was told already, which the rule does not repeat yet.")
         if not rows:
             return _("Nothing would be sent: the record does not meet the conditions of the rule.")
-        return "\n\n".join(self._preview_row(row) for row in rows)
+        told = self.env["sicantik.notification.queue"].sudo()._told(rows)
+        return "\n\n".join(self._preview_row(row, row["event_key"] in told) for row in rows)
 
-    def _preview_row(self, row):
+    def _preview_row(self, row, told):
         partner = self.env["res.partner"].sudo().browse(row.get("partner_id"))
-        who = f"{partner.display_name or '–'} ({row.get('phone') or '–'})"
+        who = f"{partner.display_name or '–'} ({row.get(ADDRESS[row['channel']]) or '–'})"
+        if told:
+            return _("%s: was told already, and the rule tells once.", who)
         if row["state"] == "skipped":
             return _("%(who)s: left out. %(reason)s", who=who, reason=row["error_message"])
+        if row["channel"] == EMAIL:
+            return self._preview_email(row, partner, who)
         queue_row = self.env["sicantik.notification.queue"].new({"context_values": row["context_values"]})
         request = Request(
             0,
@@ -95,4 +104,21 @@ class SicantikNotificationPreviewWizard(models.TransientModel):
             who=who,
             providers=" → ".join(providers.mapped("name")),
             text=plan[0].message.text,
+        )
+
+    def _preview_email(self, row, partner, who):
+        mails = self.env["sicantik.notification.mail"].sudo()
+        rule = self.rule_id.sudo()
+        template = mails._template(rule.mail_template_id.id, row["company_id"], partner.lang)
+        composed = {}
+        with rule._fence(f"e-mail template {template.id}", undo=True) as failure:
+            composed = mails._compose(template, [row["res_id"]])
+        if failure.error:
+            return _("%(who)s: would fail. %(reason)s", who=who, reason=failure.error)
+        mail = composed[row["res_id"]]
+        return _(
+            "%(who)s, by e-mail:\n%(subject)s\n\n%(text)s",
+            who=who,
+            subject=mail["subject"],
+            text=html2plaintext(mail["body_html"] or ""),
         )

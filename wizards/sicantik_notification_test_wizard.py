@@ -1,6 +1,7 @@
 import json
 
 from odoo import _, api, fields, models
+from odoo.exceptions import UserError
 
 
 class SicantikNotificationTestWizard(models.TransientModel):
@@ -44,11 +45,19 @@ class SicantikNotificationTestWizard(models.TransientModel):
         """Send the message now and show what came of it; the delivery log has it too.
 
         :raise AccessError: the user is no notification user
-        :raise UserError: the parameters are no JSON object, or there is no such template
+        :raise UserError: the rule sends no WhatsApp messages, the parameters are no JSON object, or there is
+            no such template
         """
         self.ensure_one()
         queue = self.env["sicantik.notification.queue"]
         queue._check_may_run()
+        if self.rule_id.channel == "email":
+            raise UserError(
+                _(
+                    "“%s” sends e-mail only. Look at the e-mail with the button Preview of the rule.",
+                    self.rule_id.name,
+                )
+            )
         row = queue.new({"context_values": self.context_values or "{}"})
         sent = self.env["sicantik.whatsapp.dispatcher"]._send_template(
             self.template_key, self.partner_id, row._context_dict(), provider=self.provider_id

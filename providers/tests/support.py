@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlencode
 
-from .. import Account, Message, Template, transport
+from .. import Account, Hook, Message, Template, transport
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT = 20  # seconds
@@ -87,16 +87,31 @@ ACCOUNTS = {
         "api_token": "META-TOKEN-DEMO",
         "sender_id": "200000000000002",
         "account_id": "100000000000001",
+        "app_secret": "META-SECRET-DEMO",
+        "verify_token": "META-VERIFY-DEMO",
     },
     "fonnte": {"api_token": "FONNTE-TOKEN-DEMO"},
     "watzap": {"api_token": "WATZAP-KEY-DEMO", "sender_id": "WATZAP-NUMBER-DEMO"},
-    "waha": {"api_token": "WAHA-KEY-DEMO"},
+    "waha": {"api_token": "WAHA-KEY-DEMO", "app_secret": "WAHA-SECRET-DEMO"},
     "twilio": {
         "api_token": "TWILIO-TOKEN-DEMO",
         "sender_id": "+6221500000",
         "account_id": "AC00000000000000000000000000000001",
     },
 }
+
+
+def offline(provider_type: str, **changes: object) -> Account:
+    """Return the same account at an address where nobody is, for what needs no service."""
+    values = {"provider_type": provider_type, "base_url": "http://127.0.0.1:9", **ACCOUNTS[provider_type]}
+    return Account(**{**values, **changes})
+
+
+def hook(body: object, headers: dict[str, str] | None = None, **values: object) -> Hook:
+    """Return a call of a webhook: ``body`` as it is when it is bytes, else as JSON."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Hook("POST", content, headers or {}, **values)
+
 
 _gateway: Gateway | None = None
 

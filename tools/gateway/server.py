@@ -12,6 +12,12 @@ from importlib.resources import files
 from aiohttp import web
 
 from . import faults
+from .hooks import Callbacks, Hooks
+from .hooks_fonnte import FonnteHooks
+from .hooks_meta import MetaHooks
+from .hooks_twilio import TwilioHooks
+from .hooks_waha import WahaHooks
+from .hooks_watzap import WatzapHooks
 from .store import Accounts, Store
 from .wire import Reply, Route, Wire
 from .wire_fonnte import Fonnte
@@ -21,6 +27,7 @@ from .wire_waha import Waha
 from .wire_watzap import Watzap
 
 WIRES: tuple[type[Wire], ...] = (Meta, Fonnte, Watzap, Waha, Twilio)
+HOOKS: tuple[type[Hooks], ...] = (MetaHooks, FonnteHooks, WatzapHooks, WahaHooks, TwilioHooks)
 
 # The page gets this many messages when it opens, and at most so many at once afterwards.
 PAGE_MESSAGES = 500
@@ -32,12 +39,14 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def make_app() -> web.Application:
     """Return a fresh simulator; its state is in memory only."""
-    store = Store(Accounts({wire.name: wire.default_account for wire in WIRES}))
+    settings = {hooks.name: hooks.defaults() for hooks in HOOKS}
+    store = Store(Accounts({wire.name: {**wire.default_account, **settings[wire.name]} for wire in WIRES}))
     wires = {wire.name: wire(store) for wire in WIRES}
+    callbacks = Callbacks(store, {hooks.name: hooks(store) for hooks in HOOKS})
     app = web.Application(client_max_size=8 * 1024 * 1024)
     for wire in wires.values():
         _add_wire(app, store, wire)
-    Doors(store, wires).add_to(app)
+    Doors(store, wires, callbacks).add_to(app)
     return app
 
 
@@ -79,9 +88,10 @@ async def _object(request: web.Request) -> dict:
 class Doors:
     """The admin doors and the page of one simulator."""
 
-    def __init__(self, store: Store, wires: dict[str, Wire]) -> None:
+    def __init__(self, store: Store, wires: dict[str, Wire], callbacks: Callbacks) -> None:
         self.store = store
         self.wires = wires
+        self.callbacks = callbacks
 
     def add_to(self, app: web.Application) -> None:
         """Add all doors to the application."""
@@ -101,6 +111,8 @@ class Doors:
             ("POST", "/admin/faults", self.add_fault),
             ("DELETE", "/admin/faults", self.remove_faults),
             ("DELETE", r"/admin/faults/{id:\d+}", self.remove_fault),
+            ("GET", "/admin/hooks", self.hooks),
+            ("POST", "/admin/hooks", self.send_hook),
         ):
             app.router.add_route(method, path, _local(handler))
 
@@ -134,8 +146,25 @@ class Doors:
         ]
         return web.json_response({"requests": found, "count": len(found)})
 
+    async def hooks(self, request: web.Request) -> web.StreamResponse:
+        """The webhooks that were sent; `settle` seconds are waited for those that still are to be."""
+        waiting = await self.callbacks.settle(float(request.query.get("settle", 0)))
+        calls = [
+            call
+            for call in self.callbacks.calls
+            if request.query.get("provider", call["provider"]) == call["provider"]
+        ]
+        return web.json_response({"calls": calls, "waiting": waiting, "dropped": self.callbacks.dropped})
+
+    async def send_hook(self, request: web.Request) -> web.StreamResponse:
+        values = await _object(request)
+        calls = await self.callbacks.happen(values)
+        self.wires[values["provider"]].happened(values)
+        return web.json_response({"calls": calls})
+
     async def reset(self, request: web.Request) -> web.StreamResponse:
         self.store.reset()
+        self.callbacks.forget()
         self._configure()
         return web.json_response({"ok": True})
 
@@ -220,7 +249,12 @@ class Doors:
     def _state(self) -> str:
         """Return what the page's panel shows, as JSON."""
         providers = [
-            {"name": wire.name, "label": wire.label, "connected": wire.connected}
+            {
+                "name": wire.name,
+                "label": wire.label,
+                "connected": wire.connected,
+                "hooks": self._tells(wire.name),
+            }
             for wire in self.wires.values()
         ]
         active = [fault for fault in self.store.faults.list() if fault["active"]]
@@ -232,3 +266,10 @@ class Doors:
     def _configure(self) -> None:
         for wire in self.wires.values():
             wire.configure()
+        for hooks in self.callbacks.hooks.values():
+            hooks.check()
+
+    def _tells(self, name: str) -> list[str] | None:
+        """Return which statuses a provider tells its customer, None when it does not know where to."""
+        hooks = self.callbacks.hooks[name]
+        return sorted(hooks.statuses) if hooks.account["callback_url"] else None

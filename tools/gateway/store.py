@@ -7,7 +7,7 @@ import copy
 import re
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 
@@ -49,6 +49,7 @@ class Mailbox:
         self._messages: deque[Message] = deque(maxlen=keep)
         self.counts: Counter[str] = Counter()
         self.last_id = 0
+        self.listener: Callable[[Message], None] | None = None  # told of each message that was received
         self.generation = 0  # grows when messages were forgotten, so that open pages start over
 
     def add(
@@ -79,6 +80,8 @@ class Mailbox:
         )
         self._messages.append(message)
         self.counts[provider] += 1
+        if self.listener:
+            self.listener(message)
         return message
 
     def since(self, since_id: int = 0) -> Iterator[Message]:

@@ -82,6 +82,10 @@ class Wire(ABC):
     def knows_code(self, code: str) -> bool:
         """Whether `code` has the shape of this provider's codes."""
 
+    def happened(self, values: Mapping) -> None:
+        """Take over what an admin let happen (the `values` of `Callbacks.happen`)."""
+        return None
+
     def configure(self) -> None:
         """Take over a changed account.
 

@@ -2,6 +2,7 @@
 
 import base64
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import ClassVar
@@ -86,6 +87,7 @@ class Template:
     category: str
     body: str
     placeholders: tuple[str, ...]
+    quality: str = "UNKNOWN"
 
     @property
     def named(self) -> bool:
@@ -110,6 +112,7 @@ class Template:
             "language": self.language,
             "status": self.status,
             "category": self.category,
+            "quality_score": {"score": self.quality, "date": 1_760_000_000},
             "parameter_format": "NAMED" if self.named else "POSITIONAL",
             "components": [body],
         }
@@ -127,6 +130,7 @@ class Meta(Wire):
         "display_phone_number": "+62 21 500000",
         "templates": None,  # None: every name is an approved template in Indonesian
         "open_windows": [],
+        "page_size": 1000,  # templates on a page at most, whatever the limit asked for
     }
 
     def __init__(self, store) -> None:
@@ -140,8 +144,26 @@ class Meta(Wire):
         if not isinstance(account["open_windows"], list):
             raise ValueError("meta: open_windows must be a list of phone numbers")
         self._windows = frozenset(digits(number) for number in account["open_windows"])
+        if isinstance(account["page_size"], bool) or not isinstance(account["page_size"], int):
+            raise ValueError("meta: page_size must be a number")
         rows = account["templates"]
         self._templates = None if rows is None else _read_templates(rows)
+
+    def happened(self, values: Mapping) -> None:
+        """A message from somebody opens the window; a template's new state or quality stays."""
+        account = self.account
+        number = digits(values.get("from"))
+        if values["event"] == "inbound" and number and number not in self._windows:
+            account["open_windows"] = [*account["open_windows"], number]
+        elif values["event"] in ("template", "template_quality"):
+            key = "status" if values["event"] == "template" else "quality"
+            for row in account["templates"] or ():
+                if (row["name"], row.get("language") or "id") == (
+                    values["name"],
+                    values.get("language", "id"),
+                ):
+                    row[key] = values.get(key, "RED")
+        self.configure()
 
     def routes(self) -> list[Route]:
         return [
@@ -201,6 +223,7 @@ class Meta(Wire):
         try:
             self._authorise(call, "waba_id")
             start, limit = _page(call)
+            limit = max(1, min(limit, self.account["page_size"]))
         except Refused as refused:
             return self._error(refused)
         rows = [template.row() for template in (self._templates or {}).values()]
@@ -384,6 +407,7 @@ def _read_templates(rows: object) -> dict[tuple[str, str], Template]:
             category=row.get("category") or "UTILITY",
             body=body,
             placeholders=tuple(dict.fromkeys(_PLACEHOLDER.findall(body))),
+            quality=row.get("quality") or "UNKNOWN",
         )
         templates[template.name, template.language] = template
     return templates

@@ -61,6 +61,7 @@ class Waha(Wire):
         return [
             Route("POST", "/api/sendText", "send", self.send),
             Route("GET", "/api/sessions/{session}", "test", self.session),
+            Route("GET", "/api/{session}/lids/{lid}", "test", self.lid),
         ]
 
     def recipients(self, call: Call) -> list[str]:
@@ -136,6 +137,15 @@ class Waha(Wire):
                 "engine": {"engine": account["engine"]},
             }
         )
+
+    def lid(self, call: Call) -> Reply:
+        """Tell the number behind a hidden one (providers.md 5.5); here it is the number turned around."""
+        if call.headers.get("X-Api-Key") != self.account["api_key"]:
+            return self.refusal("401")
+        lid = call.path["lid"]
+        if call.path["session"] != self.account["session"] or not lid.endswith("00@lid"):
+            return self.refusal("404")
+        return Reply({"lid": lid, "pn": f"{lid.removesuffix('00@lid')[::-1]}@c.us"})
 
     def _sent(self, message_id: str, to: str, text: str) -> dict:
         """Return the engine's answer (providers.md 5.3)."""

@@ -185,7 +185,7 @@ export class Overview extends Component {
     /** The parts of a campaign's bar, in percent of its targets. */
     parts(campaign) {
         const percent = (count) => (100 * count) / (campaign.targets || 1);
-        return ["sent", "failed", "skipped"]
+        return ["sent", "failed", "skipped", "cancelled"]
             .filter((key) => campaign[key])
             .map((key) => ({ key, width: `width: ${percent(campaign[key])}%` }));
     }
