@@ -273,13 +273,27 @@ class SicantikNotificationDrain(models.AbstractModel):
 
     def _keep_late_reasons(self, jobs, plans):
         """Have messages that were refused late, and that nobody else can take, end for that first reason."""
-        late = {job.row.id: job.row for job in jobs if job.row.late_provider_id}
-        stuck = [id_ for id_ in late if isinstance(plans.get(id_), Refusal)]
-        for row in self.env["sicantik.notification.queue"].browse(stuck):
-            error_class = late[row.id].error_class
-            if plans[row.id].error_class == "no_provider" and error_class in errors.FAILOVER:
-                reason = _("%s No other provider can take this message.", row.error_message or "")
-                plans[row.id] = Refusal(error_class, reason)
+        late = [job.row.id for job in jobs if job.row.late_provider_id]
+        stuck = [
+            id_
+            for id_ in late
+            if isinstance(plans.get(id_), Refusal) and plans[id_].error_class == "no_provider"
+        ]
+        if not stuck:
+            return
+        # From the log: the row may have waited since, and says what for.
+        self.env.cr.execute(
+            """
+            SELECT DISTINCT ON (queue_id) queue_id, error_class, error_message
+              FROM sicantik_notification_log
+             WHERE queue_id = ANY(%s) AND delivery_state = 'failed'
+          ORDER BY queue_id, id DESC
+            """,
+            [stuck],
+        )
+        for id_, error_class, error_message in self.env.cr.fetchall():
+            reason = _("%s No other provider can take this message.", error_message or "")
+            plans[id_] = Refusal(error_class, reason)
 
     def _consents(self, partner_ids):
         """Read who agreed, and who has written within 24 hours: {partner id: (opted in, window open)}."""

@@ -354,7 +354,7 @@ class SicantikNotificationQueue(models.Model):
         """
         try:
             values = json.loads(text or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             values = None
         if not isinstance(values, dict):
             raise ValidationError(

@@ -158,16 +158,20 @@ class SicantikWhatsappReceipt(models.AbstractModel):
                 by_row.setdefault(int(number), one)
         if not by_row:
             return 0
-        # What is pending again would be sent a second time.
+        numbers = [number for number in by_row if number < 2**31]
+        self._lock_rows(numbers)
+        # What is pending again would be sent a second time. By whom it may have left, the log knows: the row
+        # forgets it when it has to wait.
         self.env.cr.execute(
             """
-            SELECT id, provider_id, provider_type, attempt_count
-              FROM sicantik_notification_queue
-             WHERE id = ANY(%s) AND state IN ('failed', 'pending') AND error_class = 'interrupted'
-          ORDER BY id
-               FOR UPDATE
+            SELECT DISTINCT ON (q.id)
+                   q.id, l.provider_id, l.provider_type, COALESCE(l.attempt, q.attempt_count)
+              FROM sicantik_notification_queue q
+              JOIN sicantik_notification_log l ON l.queue_id = q.id AND l.error_class = 'interrupted'
+             WHERE q.id = ANY(%s) AND q.state IN ('failed', 'pending')
+          ORDER BY q.id, l.id DESC
             """,
-            [[number for number in by_row if number < 2**31]],
+            [numbers],
         )
         proven, logs = [], []
         for id_, provider_id, provider_type, attempt in self.env.cr.fetchall():
@@ -190,10 +194,12 @@ class SicantikWhatsappReceipt(models.AbstractModel):
                 """
                 UPDATE sicantik_notification_queue AS q
                    SET state = 'sent', sent_date = s.sent_date, external_message_id = s.external_message_id,
+                       provider_id = s.provider_id, provider_type = s.provider_type,
                        error_class = NULL, error_message = NULL, next_retry_date = NULL, worker = NULL,
                        lease_until = NULL, write_date = now() at time zone 'UTC'
                   FROM jsonb_to_recordset(%s::jsonb) AS s (
-                           id integer, sent_date timestamp, external_message_id text)
+                           id integer, sent_date timestamp, external_message_id text,
+                           provider_id integer, provider_type text)
                  WHERE q.id = s.id
                 """,
                 [json.dumps(proven, default=str)],
@@ -319,7 +325,6 @@ class SicantikWhatsappReceipt(models.AbstractModel):
                    late_provider_id = COALESCE(q.late_provider_id, told.provider_id),
                    error_class = told.error_class,
                    error_message = told.error_message,
-                   counted_on = CASE WHEN told.again THEN q.counted_on END,
                    event_key = CASE WHEN NOT told.again AND position(%(once)s in q.event_key) > 0
                                     THEN q.event_key || ':' || q.id ELSE q.event_key END,
                    write_date = now() at time zone 'UTC'
@@ -331,8 +336,9 @@ class SicantikWhatsappReceipt(models.AbstractModel):
         )
 
     def _confirm(self, tracks):
-        """Take back that messages were refused late: they arrived. One that waits to be sent on does not
-        leave again.
+        """Take back that messages failed: they arrived. One that waits to be sent on, or again, does not
+        leave any more. The log says which message it was: the row may have been out again, or have waited,
+        since.
         """
         told = {track.queue_id: track for track in tracks if track.queue_id}
         if not told:
@@ -342,6 +348,7 @@ class SicantikWhatsappReceipt(models.AbstractModel):
             """
             UPDATE sicantik_notification_queue AS q
                SET state = 'sent', sent_date = %s, error_class = NULL, error_message = NULL,
+                   external_message_id = s.external_message_id,
                    provider_id = s.provider_id,
                    provider_type = (SELECT provider_type FROM sicantik_whatsapp_provider
                                      WHERE id = s.provider_id),
@@ -354,8 +361,7 @@ class SicantikWhatsappReceipt(models.AbstractModel):
               JOIN sicantik_notification_queue r ON r.id = s.id
          LEFT JOIN sicantik_notification_queue k
                 ON k.id <> r.id AND k.event_key = regexp_replace(r.event_key, ':' || r.id || '$', '')
-             WHERE q.id = s.id AND q.state IN ('pending', 'failed') AND q.late_provider_id IS NOT NULL
-               AND q.external_message_id = s.external_message_id
+             WHERE q.id = s.id AND q.state IN ('pending', 'failed')
             """,
             [
                 fields.Datetime.now(),

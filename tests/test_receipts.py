@@ -6,6 +6,7 @@ from unittest.mock import patch
 
 from odoo import fields
 
+from ..models import run
 from ..models.sicantik_whatsapp_receipt import RANKS
 from ..providers import errors, events
 from .webhooks import DoorCase, EventCase
@@ -441,6 +442,76 @@ class TestEarlyAndLost(EventCase):
         new.sudo().write({"create_date": fields.Datetime.now() - timedelta(days=7)})
         self.env["sicantik.notification.cleanup"]._run()
         self.assertEqual((old | new | due).exists(), new | due)
+
+
+class TestDeliveredAfterAll(EventCase):
+    """A message that failed and was delivered does not leave again, whatever its row went through since."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.meta = cls._meta()
+        cls.startClassPatcher(patch.object(run, "LINGER_FOR_CALLERS", 0.0))
+
+    def begin_quiet_hours(self):
+        """Let messages leave twelve hours from now only."""
+        hour = (fields.Datetime.now() + timedelta(hours=12)).hour
+        self.env.company.partner_id.tz = self.partner.tz = "UTC"
+        self.env.company.write({"quiet_hours": True, "sending_from": hour, "sending_to": (hour + 1) % 24})
+
+    def test_while_it_waits_for_the_next_provider(self):
+        self._provider("fonnte")
+        row, log = self.send()
+        self.begin_quiet_hours()
+        self.told(self.meta, self.receipt(log.external_message_id, "failed", **PAYMENT))
+        self.assertEqual((row.state, row.error_class), ("pending", "quiet_hours"))
+        self.told(self.meta, self.receipt(log.external_message_id, "delivered"))
+        self.assertEqual((row.state, row.external_message_id), ("sent", log.external_message_id))
+
+    def test_while_an_interrupted_one_waits_to_be_sent_again(self):
+        self.meta.on_interrupted = "resend"
+        self.gateway.fault("meta", "cut_after_read", 1)
+        row, _log = self.send()
+        self.assertEqual((row.state, row.error_class), ("pending", "interrupted"))
+        self.begin_quiet_hours()
+        row.scheduled_date = fields.Datetime.now()
+        self.drain()
+        self.assertEqual(row.error_class, "quiet_hours")
+        reference = f"{self.env.cr.dbname}:{row.id}"
+        self.told(self.meta, self.receipt("wamid.LEFT", "delivered", reference=reference))
+        self.assertEqual((row.state, row.provider_id), ("sent", self.meta))
+
+    def test_when_the_next_provider_refused_it_too(self):
+        self._provider("fonnte")
+        row, log = self.send()
+        self.gateway.fault("fonnte", "target invalid")
+        self.told(self.meta, self.receipt(log.external_message_id, "failed", **PAYMENT))
+        self.assertEqual((row.state, row.error_class), ("failed", "bad_recipient"))
+        self.told(self.meta, self.receipt(log.external_message_id, "delivered"))
+        self.assertEqual((row.state, row.error_class), ("sent", False))
+
+    def test_it_counts_for_the_cap(self):
+        self.env.company.whatsapp_daily_cap = 1
+        _row, log = self.send(phone="081200000555")
+        self.told(self.meta, self.receipt(log.external_message_id, "failed", **RECIPIENT))
+        self.told(self.meta, self.receipt(log.external_message_id, "delivered"))
+        self.env["sicantik.whatsapp.pair"].search([]).unlink()
+        other = self._row(phone="081200000555")
+        self.drain()
+        self.assertEqual(other.error_class, "capped")
+
+    def test_the_first_reason_stays_when_it_had_to_wait(self):
+        row, log = self.send()
+        fonnte = self._provider("fonnte")
+        self.begin_quiet_hours()
+        self.told(self.meta, self.receipt(log.external_message_id, "failed", **PAYMENT))
+        self.assertEqual(row.error_class, "quiet_hours")
+        fonnte.active = False
+        self.env.company.quiet_hours = False
+        row.scheduled_date = fields.Datetime.now()
+        self.drain()
+        self.assertEqual((row.state, row.error_class), ("failed", "account_blocked"))
+        self.assertIn("Payment is missing.", row.error_message)
 
 
 class TestSimulatorReceipts(DoorCase):
