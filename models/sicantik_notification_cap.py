@@ -57,7 +57,8 @@ class SicantikNotificationCap(models.AbstractModel):
         :return: None when none of them has to
         :rtype: Places
         """
-        asked = {(job.place.company_id, job.place.phone, job.place.day) for job in jobs if job.place}
+        asking = [job for job in jobs if job.place]
+        asked = {(job.place.company_id, job.place.phone, job.place.day) for job in asking}
         if not asked:
             return None
         cr = self.env.cr
@@ -70,10 +71,11 @@ class SicantikNotificationCap(models.AbstractModel):
               FROM unnest(%s, %s, %s::date[]) AS asked (company_id, phone, day)
               JOIN sicantik_notification_queue q
                 ON q.phone = asked.phone AND q.counted_on = asked.day AND q.company_id = asked.company_id
-             WHERE q.counted_on IS NOT NULL AND q.state <> 'cancelled'
+             WHERE q.counted_on IS NOT NULL AND q.state <> 'cancelled' AND q.id <> ALL(%s)
           GROUP BY q.company_id, q.phone, q.counted_on
             """,
-            [list(column) for column in zip(*asked, strict=True)],
+            # Not those that ask: a commit whose answer was lost is done again.
+            [*(list(column) for column in zip(*asked, strict=True)), [job.row.id for job in asking]],
             log_exceptions=False,  # the server would log the numbers
         )
         had = {(company, phone, day): count for company, phone, day, count in cr.fetchall()}

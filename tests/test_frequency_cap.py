@@ -206,6 +206,23 @@ class TestFrequencyCap(NotificationCase):
         self.assertEqual(rows.mapped("state"), ["sent", "sent", "skipped"])
         self.assertEqual(set(rows[:2].mapped("provider_type")), {"watzap"})
 
+    def test_a_step_that_is_done_again(self):
+        """The answer of a commit was lost: the place that it has taken is the message's own."""
+        self.company.whatsapp_daily_cap = 1
+        original, done = run.Run.step, []
+
+        def step(this, env, ended, onward, rows, outcomes):
+            result = original(this, env, ended, onward, rows, outcomes)
+            if rows and not done:
+                done.append(True)
+                result = original(this, env, ended, onward, rows, outcomes)
+            return result
+
+        row = self._row()
+        with patch.object(run.Run, "step", step):
+            self.drain()
+        self.assertEqual((done, row.state), ([True], "sent"))
+
     def test_process_now_does_not_pass_over_it(self):
         with freeze_time(EVENING):
             rows = self._rows(3)

@@ -83,6 +83,8 @@ def ready(odoo: Odoo, log: Path, step: Step) -> Iterator[Stage]:
         _install(command, env, log, step)
         if not step.passed:
             raise SetupError("No test ran after the installation, so no server was started.")
+        # The demo reminds people of permits that expire; here only the scenes send.
+        odoo.cluster.sql("UPDATE sicantik_notification_trigger SET active = false", name)
         gateway_port = ports.ephemeral()
         simulator = gateway.start(odoo.python, gateway_port)
         stack.callback(shell.stop, simulator, patience=3)
@@ -135,7 +137,7 @@ def _start(odoo: Odoo, command: list[str], env: dict[str, str], log: Path) -> su
 
 
 def _connect(client: rpc.Client, address: str) -> None:
-    """Leave one provider, the simulator's, and nothing of the demo in the queue."""
+    """Leave one provider, the simulator's."""
     client.call(PROVIDER, "write", client.call(PROVIDER, "search", []), {"active": False})
     values = {
         "name": "Simulator",
