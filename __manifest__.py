@@ -16,6 +16,8 @@
         "views/sicantik_notification_queue_views.xml",
         "views/sicantik_notification_log_views.xml",
         "views/sicantik_notification_execution_views.xml",
+        # The forms of permits and documents have a button that opens it.
+        "views/sicantik_notification_compose_wizard_views.xml",
         "views/sicantik_permit_type_views.xml",
         "views/sicantik_permit_views.xml",
         "views/sicantik_document_views.xml",

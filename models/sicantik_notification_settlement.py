@@ -71,11 +71,20 @@ class SicantikNotificationSettlement(models.AbstractModel):
         ]
         self._write_logs([log for job in jobs for log in self._prepare_logs(job)])
         self._write(worker, settled)
+        self._post_notes(jobs, settled, rules)
         return Counter(
             values["state"]
             for values in settled
             if values["state"] != "pending" or values.get("next_retry_date")
         )
+
+    def _post_notes(self, jobs, settled, rules):
+        """Have what was sent noted on its record, where the rule says so."""
+        noted = {id_ for id_, rule in rules.items() if rule.post_note}
+        sent = {values["id"] for values in settled if values["state"] == "sent"} if noted else ()
+        rows = [job.row for job in jobs if job.row.id in sent and job.row.rule_id in noted]
+        if rows:
+            self.env["sicantik.notification.note"]._post([row.id for row in rows])
 
     def _values(self, job, senders, rule):
         """Decide what becomes of a row.

@@ -44,6 +44,8 @@ MATRIX = {
     "sicantik.notification.moment": {"manager": "r"},
     "sicantik.notification.test.wizard": WIZARD,
     "sicantik.notification.preview.wizard": WIZARD,
+    "sicantik.notification.compose.wizard": WIZARD,
+    "sicantik.notification.compose.line": WIZARD,
 }
 
 

@@ -1,2 +1,4 @@
+from . import sicantik_notification_compose_wizard
+from . import sicantik_notification_compose_line
 from . import sicantik_notification_preview_wizard
 from . import sicantik_notification_test_wizard
