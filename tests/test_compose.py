@@ -18,11 +18,11 @@ class ComposeCase(SecurityCase):
         super().setUpClass()
         cls.permit = cls._permit(applicant_name="Ani")
 
-    def _context(self, records):
+    def _opened_on(self, records):
         return {"active_model": records._name, "active_ids": records.ids, "active_id": records[:1].id}
 
     def _wizard(self, records, name="user", **vals):
-        wizards = self.as_user(name, WIZARD).with_context(**self._context(records))
+        wizards = self.as_user(name, WIZARD).with_context(**self._opened_on(records))
         return wizards.create({"template_id": self.template.id, **vals})
 
     def _sent(self, wizard):
@@ -34,7 +34,7 @@ class ComposeCase(SecurityCase):
 class TestCompose(ComposeCase):
     def test_from_a_permit_to_the_phone(self):
         self._provider("fonnte")
-        form = Form(self.as_user("user", WIZARD).with_context(**self._context(self.permit)))
+        form = Form(self.as_user("user", WIZARD).with_context(**self._opened_on(self.permit)))
         self.assertIn("Choose a template", form.summary)
         form.template_id = self.template.with_user(self.users["user"])
         self.assertEqual(form.preview, "Dear Ani, permit 503/0001 is ready.")
@@ -64,7 +64,7 @@ class TestCompose(ComposeCase):
     def test_another_recipient(self):
         self._provider("fonnte")
         budi = self._partner("Budi", "081200000002")
-        form = Form(self.as_user("user", WIZARD).with_context(**self._context(self.permit)))
+        form = Form(self.as_user("user", WIZARD).with_context(**self._opened_on(self.permit)))
         form.template_id = self.template.with_user(self.users["user"])
         with form.line_ids.edit(0) as line:
             line.partner_id = budi
