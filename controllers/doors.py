@@ -16,15 +16,13 @@ import re
 from werkzeug import exceptions
 
 from odoo.exceptions import AccessDenied, AccessError, UserError
-from odoo.http import HttpDispatcher, request
+from odoo.http import request
 
 from ..models.sicantik_notification_access import MANAGER
+from .raw import MAX_BODY, RawDispatcher, read_body
 
 _logger = logging.getLogger(__name__)
 
-MAX_BODY = 1024 * 1024
-# A little too much is read and thrown away: who is still sending does not hear the answer.
-MAX_DISCARDED = 8 * MAX_BODY
 REALM = "SICANTIK Notification Automation"
 # Odoo's keys are hexadecimal; what is no printable ASCII, or endless, the checks behind cannot take.
 _BEARER = re.compile(r"bearer[ ]+([!-~]{8,256})[ ]*", re.IGNORECASE)
@@ -33,26 +31,20 @@ _CODES = {
     401: "unauthorized",
     403: "forbidden",
     404: "not_found",
-    411: "length_required",
     413: "too_large",
     500: "server_error",
 }
 
 
-class DoorDispatcher(HttpDispatcher):
-    """Hands a request to its door.
-
-    Odoo's own dispatcher would read the body as a form when the header says so (as curl's does by itself) and
-    pass whatever is in it, and in the query, to the method.
-    """
+class DoorDispatcher(RawDispatcher):
+    """Hands a request to its door when its key is good."""
 
     routing_type = "sicantik_door"
 
     def dispatch(self, endpoint, args):
-        """Let the request in, and pass on what the path says and nothing else."""
+        """Let the request in."""
         enter()
-        self.request.params = dict(args)
-        return self.request.registry["ir.http"]._dispatch(endpoint)
+        return super().dispatch(endpoint, args)
 
     def handle_error(self, exc):
         """Answer with JSON whatever happened."""
@@ -82,7 +74,8 @@ def refused(status, message):
 def enter():
     """Check the key and read the body; from here on the request acts as the key's user.
 
-    :raise HTTPException: 401 no such key, 403 the key of somebody else, 411 or 413 see `_read`
+    :raise HTTPException: 401 no such key, 403 the key of somebody else, 413 the body is larger than
+        `MAX_BODY`
     """
     if not request.db:
         raise refused(404, "Say which database is meant: the server has several, or none.")
@@ -96,22 +89,8 @@ def enter():
     if not request.env.user.has_group(MANAGER):
         _logger.info("A call was refused: user %s is no notification manager", user_id)
         raise refused(403, "Use the API key of a user who is a Notification Manager.")
-    _read()
-
-
-def _read():
-    """Read the body into memory, as far as it may be there.
-
-    :raise HTTPException: 411 its length is not given, 413 it is larger than `MAX_BODY`
-    """
-    length = request.httprequest.content_length
-    if length is None and request.httprequest.headers.get("Transfer-Encoding"):
-        raise refused(411, "Send the body with its Content-Length, not in chunks.")
-    if (length or 0) > MAX_BODY:
-        if length <= MAX_DISCARDED:
-            request.httprequest.get_data(cache=False)
+    if read_body(request.httprequest) is None:
         raise refused(413, f"Send {MAX_BODY} bytes at most; divide what is more among several calls.")
-    request.httprequest.get_data(cache=True, parse_form_data=False)
 
 
 def body():
@@ -120,7 +99,7 @@ def body():
     :return: the value; None when the body is empty
     :raise HTTPException: 400 it is no JSON, or holds NUL characters, lone surrogates or infinite numbers
     """
-    raw = request.httprequest.get_data(cache=True)
+    raw = read_body(request.httprequest)
     if not raw.strip():
         return None
     try:

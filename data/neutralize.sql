@@ -15,7 +15,8 @@ UPDATE sicantik_notification_queue
  WHERE state IN ('pending', 'processing');
 
 UPDATE sicantik_notification_campaign
-   SET state = 'paused'
+   SET state = 'paused',
+       rows_todo = NULL
  WHERE state IN ('running', 'scheduled');
 
 UPDATE sicantik_auto_message

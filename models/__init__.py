@@ -17,6 +17,10 @@ from . import sicantik_notification_clock
 from . import sicantik_notification_rule
 from . import sicantik_notification_execution
 from . import sicantik_notification_campaign
+from . import sicantik_notification_campaign_target
+from . import sicantik_notification_campaign_message
+from . import sicantik_notification_campaign_health
+from . import sicantik_notification_expansion
 from . import sicantik_notification_queue
 from . import sicantik_notification_usage
 from . import sicantik_notification_quiet
@@ -34,8 +38,12 @@ from . import sicantik_notification_cleanup
 from . import sicantik_notification_blacklist
 from . import sicantik_whatsapp_provider
 from . import sicantik_whatsapp_pair
+from . import sicantik_whatsapp_event
+from . import sicantik_whatsapp_receipt
+from . import sicantik_whatsapp_consent
 from . import sicantik_whatsapp_circuit
 from . import sicantik_whatsapp_template_master
+from . import sicantik_whatsapp_template_sync
 from . import sicantik_whatsapp_dispatcher
 from . import sicantik_auto_message
 from . import mail_mail

@@ -33,7 +33,8 @@ class Notes:
     """What one transaction has seen and announced.
 
     `token` stands for the transaction in event keys. `baseline` is {model: {id: {field: value found}}},
-    `created` {model: {ids}}, `announced` {(trigger id, record id): ([queue ids], [execution ids])}. While
+    `created` {model: {ids}}, `announced` {(trigger id, record id): ([queue ids], [execution ids])}, `called`
+    {(trigger id, event key): {record id: execution id}} of events that a program told of by itself. While
     `evaluating`, nothing is noted: what a rule's own code changes announces nothing, or it could go on for
     ever.
     """
@@ -42,6 +43,7 @@ class Notes:
     baseline: dict = field(default_factory=dict)
     created: dict = field(default_factory=dict)
     announced: dict = field(default_factory=dict)
+    called: dict = field(default_factory=dict)
     evaluating: bool = False
 
     @classmethod

@@ -8,13 +8,37 @@ from datetime import timedelta, timezone
 import pytz
 from dateutil.relativedelta import relativedelta
 
-DEFAULT_ZONE = "Asia/Jakarta"
+DEFAULT_ZONE = "Asia/Jakarta"  # where the offices are for which this addon was made
 ELAPSED = ("minutes", "hours")  # these go on through a change of the clocks; days keep their hour
+
+
+def find_zone(*names):
+    """Give the first of some time zones that there is, that of Jakarta when there is none of them.
+
+    :param names: names such as Asia/Jakarta, or empty
+    :rtype: tzinfo
+    """
+    for name in names:
+        try:
+            if name:
+                return pytz.timezone(name)
+        except pytz.UnknownTimeZoneError:
+            continue
+    return pytz.timezone(DEFAULT_ZONE)
+
+
+def local_time(moment, zone):
+    """Give what the wall clock of a time zone shows at a moment.
+
+    :param datetime moment: in UTC
+    :rtype: datetime
+    """
+    return moment.replace(tzinfo=timezone.utc).astimezone(zone).replace(tzinfo=None)
 
 
 def to_local(moment, zone):
     """Give what the wall clock of a time zone (its name) shows at a moment."""
-    return moment.replace(tzinfo=timezone.utc).astimezone(pytz.timezone(zone)).replace(tzinfo=None)
+    return local_time(moment, find_zone(zone))
 
 
 def to_utc(local, zone):
@@ -23,7 +47,7 @@ def to_utc(local, zone):
     A time that is shown twice is taken the second time; one that is left out, as much after the gap as it
     lies in it.
     """
-    return pytz.timezone(zone).localize(local, is_dst=False).astimezone(timezone.utc).replace(tzinfo=None)
+    return find_zone(zone).localize(local, is_dst=False).astimezone(timezone.utc).replace(tzinfo=None)
 
 
 def day_start(moment, zone):

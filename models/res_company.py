@@ -2,8 +2,8 @@ from odoo import _, api, fields, models
 from odoo.exceptions import ValidationError
 from odoo.tools import ormcache
 
+from .company_time import DEFAULT_ZONE
 from .road import Policy
-from .sending_window import FALLBACK_ZONE
 from .sicantik_notification_sending_hours import WINDOW_FIELDS
 
 
@@ -42,7 +42,7 @@ class ResCompany(models.Model):
     def _notification_tz(self):
         """Give the name of the company's time zone: that of its own contact."""
         self.ensure_one()
-        return self.sudo().partner_id.tz or FALLBACK_ZONE
+        return self.sudo().partner_id.tz or DEFAULT_ZONE
 
     def _sending_policies(self):
         """Read what holds for the messages of companies.

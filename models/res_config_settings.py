@@ -1,15 +1,19 @@
 from odoo import _, api, fields, models
 from odoo.exceptions import ValidationError
 
+from . import opt_words
+from .sicantik_notification_campaign_health import LIMITS
 from .sicantik_notification_cleanup import KEEP, SHORTEST_KEEP
 from .sicantik_notification_clock import CATCH_UP, DEFAULT_CATCH_UP, LONGEST_CATCH_UP
 from .sicantik_notification_lane import LANES_PARAMETER
 from .sicantik_notification_sending_hours import WINDOW_FIELDS
+from .sicantik_whatsapp_consent import DEFAULT_POLICY, OPT_IN_WORDS, OPT_OUT_WORDS, POLICIES, POLICY
 from .sicantik_whatsapp_dispatcher import DEFAULT_PROVIDER
 
 KEEP_FIELDS = {"whatsapp_log_keep_days": "log", "whatsapp_queue_keep_days": "queue"}
 # Of the company. Not `related`: those are written one by one, and hours make sense together only.
 COMPANY_FIELDS = ["quiet_hours", *WINDOW_FIELDS, "whatsapp_daily_cap"]
+PAUSE_FIELDS = {"whatsapp_campaign_pause_percent": "percent", "whatsapp_campaign_pause_last": "last"}
 
 
 # Named only because it inherits two: it is Odoo's.
@@ -31,6 +35,15 @@ class ResConfigSettings(models.TransientModel):  # pylint: disable=no-wizard-in-
     whatsapp_catch_up_hours = fields.Integer(
         string="Hours to Catch Up", config_parameter=CATCH_UP, default=DEFAULT_CATCH_UP
     )
+    whatsapp_opt_in_policy = fields.Selection(
+        POLICIES, string="Opt-in by Message", default=DEFAULT_POLICY, config_parameter=POLICY
+    )
+    whatsapp_opt_out_words = fields.Char(
+        string="Opt-out Words", default=opt_words.OPT_OUT, config_parameter=OPT_OUT_WORDS
+    )
+    whatsapp_opt_in_words = fields.Char(
+        string="Opt-in Words", default=opt_words.OPT_IN, config_parameter=OPT_IN_WORDS
+    )
 
     # 0, too, means something here: the scheduled action sends everything.
     whatsapp_lanes = fields.Integer(string="Lanes")
@@ -41,6 +54,23 @@ class ResConfigSettings(models.TransientModel):  # pylint: disable=no-wizard-in-
     whatsapp_tz = fields.Selection(
         related="company_id.partner_id.tz", string="Time Zone", readonly=False, help="That of the company."
     )
+
+    # And here: campaigns do not pause by themselves.
+    whatsapp_campaign_pause_percent = fields.Integer(string="Percentage of Failures That Pauses a Campaign")
+    whatsapp_campaign_pause_last = fields.Integer(string="Messages Among Which Failures Are Counted")
+
+    @api.constrains(*PAUSE_FIELDS)
+    def _check_campaign_pause(self):
+        for settings in self:
+            if not 0 <= settings.whatsapp_campaign_pause_percent <= 100:
+                raise ValidationError(
+                    _("A campaign pauses at between 1 and 100 percent of failures. Write 0 to switch it off.")
+                )
+            last = settings.whatsapp_campaign_pause_last
+            if settings.whatsapp_campaign_pause_percent and not 1 <= last <= 10_000:
+                raise ValidationError(
+                    _("Failures are counted among the last 1 to 10,000 messages. Write a number in between.")
+                )
 
     @api.constrains(*KEEP_FIELDS)
     def _check_keep_days(self):
@@ -66,12 +96,14 @@ class ResConfigSettings(models.TransientModel):  # pylint: disable=no-wizard-in-
     @api.model
     def get_values(self):
         cleanup = self.env["sicantik.notification.cleanup"]
+        health = self.env["sicantik.notification.campaign.health"]
         return {
             **super().get_values(),
             "whatsapp_has_lanes": "queue.job" in self.env,
             "whatsapp_lanes": self.env["sicantik.notification.lane"]._limit(),
             **{name: cleanup._keep_days(what) for name, what in KEEP_FIELDS.items()},
             **{name: self.env.company[name] for name in COMPANY_FIELDS},
+            **{name: health._limit(what) for name, what in PAUSE_FIELDS.items()},
         }
 
     def set_values(self):
@@ -83,4 +115,7 @@ class ResConfigSettings(models.TransientModel):  # pylint: disable=no-wizard-in-
         changed = {name: self[name] for name in COMPANY_FIELDS if self[name] != self.company_id[name]}
         if changed:
             self.company_id.write(changed)
+        for name, what in PAUSE_FIELDS.items():
+            parameter, _default = LIMITS[what]
+            self.env["ir.config_parameter"].sudo().set_param(parameter, str(self[name]))
         return result

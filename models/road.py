@@ -5,7 +5,8 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from ..providers import Account
-from .sending_window import FALLBACK_ZONE, Window
+from .company_time import DEFAULT_ZONE
+from .sending_window import Window
 
 # Messages of this priority, and those above it, are urgent.
 URGENT = 9
@@ -39,6 +40,7 @@ class Row(NamedTuple):
     res_model: str | None = None
     res_id: int | None = None
     auto_message_id: int | None = None
+    late_provider_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Policy(NamedTuple):
     zone: str
 
 
-NO_POLICY = Policy(None, 0, FALLBACK_ZONE)
+NO_POLICY = Policy(None, 0, DEFAULT_ZONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,8 @@ class Job:
     `verdict` is a Refusal or a Wait when it is given up for now without an answer that decides, and a Handed
     when it is an e-mail that needs no answer.
     `window_open` says that Meta counts it as an answer; `rule_counted` that the rule has counted it for its
-    limit; `paced` that it has its turn among the auto messages.
+    limit; `paced` that it has its turn among the auto messages; `settled` is the state that its row was given
+    last.
     `place` is what it still has to take of its recipient's day, `counted_on` the day of which it has taken.
     """
 
@@ -166,6 +169,7 @@ class Job:
     place: Place | None = None
     counted_on: date | None = None
     paced: bool = False
+    settled: str | None = None
 
     @property
     def answer(self):

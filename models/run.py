@@ -10,11 +10,11 @@ import traceback
 from collections import Counter, deque
 from dataclasses import replace
 
-from odoo.service import server
-from odoo.tools import config
-
 from ..providers import Deliveries, goes_on
+from .budget import LONGEST_RUN, Budget
 from .limits import precise_now
+from .sicantik_notification_campaign_health import Watch
+from .sicantik_whatsapp_event import apply_pending
 
 _logger = logging.getLogger(__name__)
 
@@ -32,9 +32,9 @@ TURN_PATIENCE = 0.5
 LOOK_AGAIN = 1.0
 # Seconds for which what is read of providers, rules and templates holds.
 FRESH = 1.0
-# A run lasts half of what Odoo allows, in wall and in processor time, and never longer …
-LONGEST_RUN = 240
-# … waits so many seconds for a message's turn, when nobody waits for its end …
+# Seconds after which it looks for what providers have told.
+LISTEN_AGAIN = 1.0
+# A run waits so many seconds for a message's turn, when nobody waits for its end …
 LINGER = 30.0
 # … and so many when somebody does.
 LINGER_FOR_CALLERS = 5.0
@@ -59,21 +59,12 @@ class Run:
         self.more = True  # whether there may be due rows that nobody has claimed
         self.after = None  # the row after which the next claim looks
         self.look_again = 0.0  # when to look from the beginning, also although there were none
+        self.listen_again = 0.0  # when to look for what providers have told
+        self.told_more = False  # whether there is more of it than one look takes
         self.in_vain = 0  # how often in a row there were none although the database said so
-        wall = config["limit_time_real"]
-        if scheduled and config["limit_time_real_cron"] >= 0:  # -1: the same
-            wall = config["limit_time_real_cron"]
-        self.until = time.monotonic() + min(LONGEST_RUN, seconds, (wall or float("inf")) / 2)
-        cpu = config["limit_time_cpu"] if config["workers"] else 0
-        self.cpu_until = time.process_time() + cpu / 2 if cpu else float("inf")
-
-    def is_over(self):
-        """Whether the budget of the run is spent, or the server is to stop."""
-        return (
-            time.monotonic() > self.until
-            or time.process_time() > self.cpu_until
-            or bool(getattr(server.server, "quit_signals_received", 0))
-        )
+        self.watch = Watch()  # over campaigns that mostly fail
+        self.budget = Budget(scheduled, longest=seconds)
+        self.is_over = self.budget.is_over
 
     def drain(self, alone=False):
         """Keep requests in flight until nothing is due or the budget is spent, and settle all of them.
@@ -84,12 +75,15 @@ class Run:
         try:
             while True:
                 over = self.is_over()
+                if not over and self.ids is None:
+                    if self.told_more or time.monotonic() > self.listen_again:
+                        self.listen()
                 if not over:
                     self.claim(alone)
                 answers = self.gather(over)
                 if answers or (self.claimed and not over):
                     self.turn(answers, plan=not over)
-                elif not self.flying and (over or alone or not self.wait()):
+                elif not self.flying and (over or alone or not (self.told_more or self.wait())):
                     break
         finally:
             self.end()
@@ -103,6 +97,29 @@ class Run:
         self.more = True
         self.drain(alone=True)
         return self.totals != before
+
+    # === LISTEN ===#
+
+    def listen(self):
+        """Apply what providers have told by webhook; a message may come back by it.
+
+        If that fails, messages are sent all the same.
+        """
+        self.listen_again = time.monotonic() + LISTEN_AGAIN
+        try:
+            count, self.told_more = apply_pending(self.worker)
+            if count:
+                self.more = True
+        except Exception as error:
+            if self.worker.is_lost:
+                raise
+            self.told_more = False  # not again and again in one run
+            # The text of the error could quote a number or a message.
+            _logger.error(
+                "Webhook events could not be applied: %s\n%s",
+                type(error).__name__,
+                "".join(traceback.format_tb(error.__traceback__)),
+            )
 
     # === CLAIM ===#
 
@@ -131,7 +148,7 @@ class Run:
         """Wait for what is due soon; tell whether there is anything worth it."""
         if self.ids is not None:
             return False
-        within = min(self.linger, self.until - time.monotonic())
+        within = min(self.linger, self.budget.until - time.monotonic())
         due = self.worker.run(lambda env: env["sicantik.notification.drain"]._next_due(within))
         if not due:
             return False
@@ -179,12 +196,12 @@ class Run:
         room = IN_FLIGHT + AHEAD - len(self.flying) + len(answers)
         rows = [self.claimed.popleft() for _i in range(min(room, len(self.claimed)))] if plan else []
         try:
-            go, totals = self.worker.run(lambda env: self.step(env, ended, onward, rows, outcomes))
+            go, totals, results = self.worker.run(lambda env: self.step(env, ended, onward, rows, outcomes))
         except Exception:
             if self.worker.is_lost:  # no more can be done
                 raise
             # One of them cannot be written or planned: each by itself, so that it costs the others nothing.
-            go, totals = self.one_by_one(ended, onward, rows, outcomes)
+            go, totals, results = self.one_by_one(ended, onward, rows, outcomes)
         for id_, _route, _attempt in answers:
             del self.flying[id_]
         self.totals += totals
@@ -196,6 +213,15 @@ class Run:
             self.flying[job.row.id] = job
             self.deliveries.submit(job.row.id, route, at, patience)
         self.put_off([job.row.id for job in unsent], 0)
+        self.look_after(results)
+
+    def look_after(self, results):
+        """Have campaigns paused that mostly fail."""
+        suspects = self.watch.note(results)
+        if suspects:
+            self.watch.learn(
+                *self.worker.run(lambda env: env["sicantik.notification.campaign.health"]._look(suspects))
+            )
 
     def step(self, env, ended, onward, rows, outcomes):
         """What a turn does in its transaction, which may be done again: it changes no job that it was
@@ -215,16 +241,19 @@ class Run:
         )
         stay += held
         totals = settlement._settle(self.worker.number, ended + stay, senders, self.rules)
-        return go, totals
+        results = [(job.row.campaign_id, job.settled) for job in ended + stay if job.row.campaign_id]
+        return go, totals, results
 
     def one_by_one(self, ended, onward, rows, outcomes):
-        go, totals = [], Counter()
+        go, totals, results = [], Counter(), []
         singles = [([job], [], []) for job in ended] + [([], [job], []) for job in onward]
         singles += [([], [], [row]) for row in rows]
         for one in singles:
             news, outcomes = outcomes, []
             try:
-                gone, counts = self.worker.run(lambda env, one=one, news=news: self.step(env, *one, news))
+                gone, counts, ends = self.worker.run(
+                    lambda env, one=one, news=news: self.step(env, *one, news)
+                )
             except Exception as error:
                 if self.worker.is_lost:
                     raise
@@ -238,7 +267,8 @@ class Run:
                 continue
             go += gone
             totals += counts
-        return go, totals
+            results += ends
+        return go, totals, results
 
     def put_off(self, ids, seconds=60):
         """Give back rows, for a while: nothing of them has left."""

@@ -3,18 +3,16 @@
 Moments are naive datetimes in UTC, as Odoo keeps them.
 """
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
-import pytz
+from .company_time import local_time
 
 DAY = 24 * 60  # in minutes
 WEEK = timedelta(days=7)
 MONDAY = datetime(1970, 1, 5)
 # Each step ends at an opening or where the clock is changed; two of the latter within a week are rare enough.
 STEPS = 20
-# Where the offices are for which this addon was made.
-FALLBACK_ZONE = "Asia/Jakarta"
 
 
 class Window(NamedTuple):
@@ -64,30 +62,6 @@ class Window(NamedTuple):
     def until_opening(self, local):
         """How long a wall clock that is not changed takes from here to the next opening."""
         return min(WEEK - since for since in self.since_opening(local))
-
-
-def find_zone(*names):
-    """Give the first of some time zones that there is, that of Jakarta when there is none of them.
-
-    :param names: names such as Asia/Jakarta, or empty
-    :rtype: tzinfo
-    """
-    for name in names:
-        try:
-            if name:
-                return pytz.timezone(name)
-        except pytz.UnknownTimeZoneError:
-            continue
-    return pytz.timezone(FALLBACK_ZONE)
-
-
-def local_time(moment, zone):
-    """Give what the wall clock of a time zone shows at a moment.
-
-    :param datetime moment: in UTC
-    :rtype: datetime
-    """
-    return moment.replace(tzinfo=timezone.utc).astimezone(zone).replace(tzinfo=None)
 
 
 def next_allowed(moment, window, zone):

@@ -26,6 +26,12 @@ class SicantikNotificationBlacklist(models.Model):
         required=True,
         default="manual",
     )
+    date = fields.Datetime(
+        string="Since", default=fields.Datetime.now, copy=False, help="Since when the number is blocked."
+    )
+    # What a person's own opt-out covered up: it is there again when the opt-out is taken back.
+    source_before = fields.Char(readonly=True, copy=False)
+    reason_before = fields.Char(readonly=True, copy=False)
     active = fields.Boolean(default=True)
     blocked_count = fields.Integer(
         string="Messages Held Back", compute="_compute_blocked", help="Messages that this entry held back."
@@ -96,7 +102,8 @@ class SicantikNotificationBlacklist(models.Model):
         for vals in vals_list:
             entry = archived.get(vals.get("phone_number"))
             if entry:
-                entry.write({"active": True, **vals})
+                again = {"active": True, "date": fields.Datetime.now()}
+                entry.write({**again, "source_before": False, "reason_before": False, **vals})
             entries |= entry or next(new)
         return entries
 
@@ -127,3 +134,59 @@ class SicantikNotificationBlacklist(models.Model):
             [("phone_number", "in", list(set(numbers)))], ["phone_number", "source", "reason"]
         )
         return {entry.phone_number: (entry.source, entry.reason) for entry in entries}
+
+    # === OPT-OUTS ===#
+
+    @api.model
+    def _opted_out(self, numbers):
+        """Tell since when people do not want messages: {E.164 number: UTC datetime}."""
+        entries = self.with_context(active_test=True).search_fetch(
+            [("phone_number", "in", list(numbers)), ("source", "=", "opt_out")], ["phone_number", "date"]
+        )
+        return {entry.phone_number: entry.date or entry.create_date for entry in entries}
+
+    @api.model
+    def _add_opt_outs(self, numbers):
+        """Block numbers whose owners ask for it. An entry of another source becomes theirs.
+
+        :param dict numbers: {E.164 number: (reason, UTC datetime, partner id)}
+        :return: the numbers that were not opted out before
+        :rtype: set
+        """
+        entries = self.with_context(active_test=True).search([("phone_number", "in", list(numbers))])
+        known = {entry.phone_number: entry for entry in entries}
+        new = {number for number in numbers if number not in known or known[number].source != "opt_out"}
+        vals_list = []
+        for number in new:
+            reason, at, partner_id = numbers[number]
+            vals = {"source": "opt_out", "reason": reason, "date": at}
+            entry = known.get(number)
+            if entry:
+                entry.write({**vals, "source_before": entry.source, "reason_before": entry.reason})
+            else:
+                vals_list.append({"phone_number": number, "partner_id": partner_id, **vals})
+        self.create(vals_list)
+        return new
+
+    @api.model
+    def _lift_opt_outs(self, numbers):
+        """Take opt-outs back. What blocked a number besides does so again.
+
+        :param numbers: E.164 numbers
+        :return: the numbers that were opted out
+        :rtype: list
+        """
+        entries = self.with_context(active_test=True).search(
+            [("phone_number", "in", list(numbers)), ("source", "=", "opt_out")]
+        )
+        for entry in entries.filtered("source_before"):
+            entry.write(
+                {
+                    "source": entry.source_before,
+                    "reason": entry.reason_before,
+                    "source_before": False,
+                    "reason_before": False,
+                }
+            )
+        entries.filtered(lambda entry: entry.source == "opt_out").active = False
+        return entries.mapped("phone_number")

@@ -3,9 +3,9 @@ from collections import Counter
 
 from odoo import _, api, models
 
+from .company_time import to_local
 from .limits import precise_now
 from .road import URGENT, Place, Refusal
-from .sending_window import find_zone, local_time
 
 # The first half of the advisory locks on numbers; any number that nobody else uses.
 LOCK_SPACE = 727_101
@@ -37,7 +37,7 @@ class SicantikNotificationCap(models.AbstractModel):
         """
         now = precise_now()
         capped = {id_: policy for id_, policy in policies.items() if policy.cap}
-        today = {id_: local_time(now, find_zone(policy.zone)).date() for id_, policy in capped.items()}
+        today = {id_: to_local(now, policy.zone).date() for id_, policy in capped.items()}
         if not today:
             return
         for job in jobs:

@@ -25,8 +25,8 @@ KEEP = {
 SHORTEST_KEEP = 7
 # A hundred years; much more is no date any more.
 LONGEST_KEEP = 36_500
-# Tables of the limits, and which of their rows are of no more use: no limit looks back further. Of the rules
-# and providers the rows stay.
+# Tables of the limits and of webhooks, and which of their rows are of no more use: no limit looks back
+# further. Of the rules and providers the rows stay.
 HELPERS = {
     "sicantik.notification.usage": "t.bucket < %(before)s",
     "sicantik.whatsapp.pair": "t.last_date < %(before)s",
@@ -34,6 +34,8 @@ HELPERS = {
     "sicantik.notification.moment": (
         "t.date_value + t.offset_minutes * interval '1 minute' < %(before)s - interval '40 days'"
     ),
+    # Providers repeat an event for 7 days at most; by then it must still be known.
+    "sicantik.whatsapp.event": "t.state <> 'pending' AND t.create_date < %(before)s - interval '6 days'",
     "sicantik.notification.allowance": "starts_with(t.subject, 'line:') AND t.next_slot < %(before)s",
 }
 HELPERS_KEEP = timedelta(days=2)

@@ -1,15 +1,14 @@
 import logging
-import time
 from collections import deque
 from datetime import timedelta
 
 from dateutil.relativedelta import relativedelta
 
 from odoo import _, api, fields, models
-from odoo.service import server
-from odoo.tools import SQL, config
+from odoo.tools import SQL
 
 from . import offsets
+from .budget import Budget
 from .company_time import coming, day_start, to_local
 from .sicantik_notification_evaluation import PER_RECORD_NAMES, Event
 from .sicantik_notification_queue import CRON
@@ -20,7 +19,8 @@ _logger = logging.getLogger(__name__)
 TRIGGERS = "sicantik.notification.trigger"
 # Records that one transaction fires for.
 CHUNK = 500
-# A pass takes a quarter of what Odoo allows at most, and never longer, since the drain comes after it …
+# A pass takes this share of what Odoo allows at most, and never longer, since the drain comes after it …
+SHARE = 0.25
 LONGEST_PASS = 60
 # … and a run by hand, for whose end somebody waits, not even that.
 LONGEST_BY_HAND = 10
@@ -30,25 +30,6 @@ DEFAULT_CATCH_UP = 24
 LONGEST_CATCH_UP = 30 * 24
 # Between two looks of the clock lies a run of the drain: nothing may be too late by then.
 LEAST_LATE = timedelta(minutes=5)
-
-
-class Budget:
-    """How long a pass may last."""
-
-    def __init__(self, longest):
-        wall = config["limit_time_real"]
-        if config["limit_time_real_cron"] >= 0:  # -1: the same
-            wall = config["limit_time_real_cron"]
-        self.until = time.monotonic() + min(longest, (wall or float("inf")) / 4)
-        cpu = config["limit_time_cpu"] if config["workers"] else 0
-        self.cpu_until = time.process_time() + cpu / 4 if cpu else float("inf")
-
-    def is_over(self):
-        return (
-            time.monotonic() > self.until
-            or time.process_time() > self.cpu_until
-            or bool(getattr(server.server, "quit_signals_received", 0))
-        )
 
 
 class SicantikNotificationClock(models.AbstractModel):
@@ -80,7 +61,7 @@ class SicantikNotificationClock(models.AbstractModel):
             now = fields.Datetime.now()
             with Transactions(self._surroundings().env) as transactions:
                 steps = transactions.run(lambda env: env[self._name]._due(now))
-                more = self._take_turns(transactions, steps, now, Budget(LONGEST_PASS))
+                more = self._take_turns(transactions, steps, now, Budget(True, SHARE, LONGEST_PASS))
                 transactions.run(lambda env: env[self._name]._wake(now, more))
         except Exception as error:
             self.env["sicantik.notification.evaluation"]._log_failure(error, "Notification: the clock failed")
@@ -89,17 +70,21 @@ class SicantikNotificationClock(models.AbstractModel):
     def _run_by_hand(self, trigger_id):
         """Begin a run of a `cron` trigger and do as much of it as somebody waits for.
 
-        :return: whether it was begun; not while another run of it is under way
-        :rtype: bool
+        What it has done is told from there, since the caller's transaction may not see it.
+
+        :return: for how many records it fired, whether there are more, what went wrong or None; None when
+            another run of it is under way
+        :rtype: tuple
         """
         now = fields.Datetime.now()
         with Transactions(self._surroundings().env) as transactions:
-            if not transactions.run(lambda env: env[self._name]._begin_by_hand(trigger_id, now)):
-                return False
+            before = transactions.run(lambda env: env[self._name]._begin_by_hand(trigger_id, now))
+            if before is None:
+                return None
             steps = [("_step_of_run", trigger_id)]
-            if self._take_turns(transactions, steps, now, Budget(LONGEST_BY_HAND)):
-                transactions.run(lambda env: env["sicantik.notification.queue"]._wake_cron())
-        return True
+            more = self._take_turns(transactions, steps, now, Budget(True, SHARE, LONGEST_BY_HAND))
+            count, error = transactions.run(lambda env: env[self._name]._end_by_hand(trigger_id, more))
+        return count - before, more, error
 
     def _surroundings(self):
         """The scheduled action has neither language nor time zone; what it says is read in the office."""
@@ -253,9 +238,15 @@ class SicantikNotificationClock(models.AbstractModel):
     def _begin_by_hand(self, trigger_id, now):
         trigger = self._lock(trigger_id)
         if not trigger or trigger.run_slot:
-            return False
+            return None
         self._write(trigger, run_slot=now, run_position=0)
-        return True
+        return trigger.execution_count
+
+    def _end_by_hand(self, trigger_id, more):
+        if more:
+            self.env["sicantik.notification.queue"]._wake_cron()
+        trigger = self.env[TRIGGERS].browse(trigger_id)
+        return trigger.execution_count, trigger.is_failing and trigger.last_error or None
 
     def _step_of_run(self, trigger_id, now, _place):
         """Fire a `cron` trigger for the next chunk of records.
@@ -399,7 +390,7 @@ class SicantikNotificationClock(models.AbstractModel):
         return query
 
     def _span(self, trigger, zones, offset, now, after, until):
-        """Give the domain of the records whose moment lies after one time and not after another one.
+        """Give the domain of the records whose moment lies between two times.
 
         A time of day is as exact as it says. A date begins at midnight, in the time zone of the record's
         company. What was due before the trigger was activated is left out: by the tolerance, or before the
@@ -415,7 +406,7 @@ class SicantikNotificationClock(models.AbstractModel):
         armed = min(trigger.armed_date or now, now)
         if trigger.date_field_id.ttype == "datetime":
             after = max(after, armed - timedelta(minutes=trigger.tolerance_minutes))
-            return [(name, ">", after - shift), (name, "<=", until - shift)]
+            return [(name, ">=", after - shift), (name, "<=", until - shift)]
         spans = []
         for zone, companies in zones.items():
             begin = max(after, day_start(armed, zone) - timedelta(seconds=1))
@@ -486,7 +477,7 @@ class SicantikNotificationClock(models.AbstractModel):
         horizon = now + interval
         found = []
         for trigger in triggers:
-            if trigger.trigger_type != "on_time" or not trigger._active_rules():
+            if trigger.trigger_type != "on_time" or trigger.is_failing or not trigger._active_rules():
                 continue
             with trigger._fence(f"trigger {trigger.code}"):
                 zones = self._zones(trigger)

@@ -7,10 +7,11 @@ from odoo import _, api, fields, models
 from odoo.exceptions import ValidationError
 
 from ..providers import errors, longest_attempt
+from .budget import LONGEST_RUN
 from .limits import precise_now
 from .res_partner import SERVICE_WINDOW
 from .road import EMAIL, NO_POLICY, Job, Refusal, Row, Wait
-from .run import LONGEST_RUN, Run
+from .run import Run
 from .sicantik_notification_worker import ALONE_FROM, Worker
 from .sicantik_whatsapp_dispatcher import Request
 from .transaction import committed
@@ -22,19 +23,21 @@ COUNTERS = {
     name: f"COALESCE({name}, 0)" for name in ("priority", "retry_count", "max_retries", "attempt_count")
 }
 
+# The condition of the claim's index. Messages of paused campaigns are held, as soon as somebody comes to it.
+CLAIMABLE = "state = 'pending' AND held IS NOT TRUE"
 # Messages of these campaigns stay where they are.
 RUNNING = """(campaign_id IS NULL OR campaign_id NOT IN (
     SELECT id FROM sicantik_notification_campaign WHERE state IN ('paused', 'cancelled')))"""
 # The priorities that pending rows have, largest first. Their index is by priority, then date: each level is
 # looked at by itself, so that rows of a higher one that are not due yet need not be passed over.
-FIRST_PENDING = """level AS (
+FIRST_PENDING = f"""level AS (
     (SELECT priority FROM sicantik_notification_queue
-      WHERE state = 'pending' ORDER BY priority DESC LIMIT 1)"""
+      WHERE {CLAIMABLE} ORDER BY priority DESC LIMIT 1)"""
 FIRST_GIVEN = "level AS (SELECT %(priority)s AS priority"
-LOWER_LEVELS = """
+LOWER_LEVELS = f"""
     UNION ALL
     SELECT (SELECT priority FROM sicantik_notification_queue
-             WHERE state = 'pending' AND priority < level.priority ORDER BY priority DESC LIMIT 1)
+             WHERE {CLAIMABLE} AND priority < level.priority ORDER BY priority DESC LIMIT 1)
       FROM level WHERE level.priority IS NOT NULL
 )"""
 # Of the level of a given row, what comes after it. One comparison, which the index can begin with.
@@ -79,8 +82,10 @@ class SicantikNotificationDrain(models.AbstractModel):
             run.drain()
             while not run.is_over() and run.drain_alone():
                 _logger.info("Notification queue: a message that workers died of was taken alone")
+            run.listen()
+            worker.run(lambda env: env["sicantik.notification.campaign"]._complete_ended().ids)
             worker.run(lambda env: env["sicantik.auto.message"]._finish())
-            worker.run(lambda env: env[self._name]._wake_for_the_rest())
+            worker.run(lambda env: env[self._name]._wake_for_the_rest(run.told_more))
         return self._summary(run.totals)
 
     @api.model
@@ -141,7 +146,7 @@ class SicantikNotificationDrain(models.AbstractModel):
                   FROM level, LATERAL (
                     SELECT id
                       FROM sicantik_notification_queue
-                     WHERE state = 'pending' AND priority = level.priority
+                     WHERE {CLAIMABLE} AND priority = level.priority
                        AND {which}
                        {AFTER if after else ""}
                        AND COALESCE(interrupted_count, 0) {">=" if alone else "<"} %(deaths)s
@@ -256,6 +261,7 @@ class SicantikNotificationDrain(models.AbstractModel):
                 except ValidationError as error:
                     job.verdict = Refusal(errors.UNKNOWN, str(error))
         plans = self.env["sicantik.whatsapp.dispatcher"]._plan(requests, directory)
+        self._keep_late_reasons(jobs, plans)
         for job in jobs:
             plan = plans.get(job.row.id)
             if isinstance(plan, Refusal):
@@ -264,6 +270,16 @@ class SicantikNotificationDrain(models.AbstractModel):
                 job.routes = plan
         self.env["sicantik.notification.cap"]._ask(jobs, rules, directory.policies)
         return jobs
+
+    def _keep_late_reasons(self, jobs, plans):
+        """Have messages that were refused late, and that nobody else can take, end for that first reason."""
+        late = {job.row.id: job.row for job in jobs if job.row.late_provider_id}
+        stuck = [id_ for id_ in late if isinstance(plans.get(id_), Refusal)]
+        for row in self.env["sicantik.notification.queue"].browse(stuck):
+            error_class = late[row.id].error_class
+            if plans[row.id].error_class == "no_provider" and error_class in errors.FAILOVER:
+                reason = _("%s No other provider can take this message.", row.error_message or "")
+                plans[row.id] = Refusal(error_class, reason)
 
     def _consents(self, partner_ids):
         """Read who agreed, and who has written within 24 hours: {partner id: (opted in, window open)}."""
@@ -300,6 +316,7 @@ class SicantikNotificationDrain(models.AbstractModel):
             body=row.body or "",
             context=self.env["sicantik.notification.queue"]._read_context(row.context_values),
             reference=f"{self.env.cr.dbname}:{row.id}",
+            without=row.late_provider_id,
         )
 
     @api.model
@@ -381,7 +398,7 @@ class SicantikNotificationDrain(models.AbstractModel):
               FROM level, LATERAL (
                 SELECT scheduled_date
                   FROM sicantik_notification_queue
-                 WHERE state = 'pending' AND priority = level.priority
+                 WHERE {CLAIMABLE} AND priority = level.priority
                    AND scheduled_date <= %(until)s
                    AND (%(any)s OR scheduled_date <= %(now)s OR error_class = 'limited')
                    AND COALESCE(interrupted_count, 0) < %(deaths)s
@@ -400,8 +417,13 @@ class SicantikNotificationDrain(models.AbstractModel):
         return self.env.cr.fetchone()[0]
 
     @api.model
-    def _wake_for_the_rest(self):
-        """Wake the scheduled action when the next row is due: at once, or at its time."""
+    def _wake_for_the_rest(self, told_more=False):
+        """Wake the scheduled action when the next row is due: at once, or at its time.
+
+        :param bool told_more: whether providers have told more than this run has applied
+        """
         due = self._next_due()
+        if told_more:
+            due = fields.Datetime.now()
         if due:
             self.env["sicantik.notification.queue"]._wake_cron(due)

@@ -93,6 +93,21 @@ class SicantikNotificationExecution(models.Model):
         return [next(ids) if row["trigger_id"] in triggers else None for row in rows]
 
     @api.model
+    def _without(self, rows, res_ids):
+        """Leave records out of rows that are still to be written, because they are counted elsewhere.
+
+        :param list[dict] rows: from `_row`
+        :param res_ids: ids of the records
+        :rtype: list[dict]
+        """
+        gone, kept = set(res_ids), []
+        for row in rows:
+            left = [id_ for id_ in row["res_ids"] if id_ not in gone]
+            if left or row["error"]:
+                kept.append({**row, "res_ids": left, "record_count": len(left)})
+        return kept if gone else rows
+
+    @api.model
     def _take_back(self, ids, res_ids):
         """Take records out of rows that this transaction wrote; a row that is left without any is deleted."""
         self._forget_counters()

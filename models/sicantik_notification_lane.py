@@ -3,6 +3,7 @@ from datetime import timedelta
 
 from odoo import api, fields, models
 
+from .sicantik_notification_drain import CLAIMABLE, RUNNING
 from .transaction import committed
 
 _logger = logging.getLogger(__name__)
@@ -101,16 +102,17 @@ class SicantikNotificationLane(models.AbstractModel):
         limit = self._limit()
         if not limit:
             return 0
-        due = self.env["sicantik.notification.queue"].search_count(
-            [
-                ("state", "=", "pending"),
-                ("scheduled_date", "<=", fields.Datetime.now()),
-                "|",
-                ("campaign_id", "=", False),
-                ("campaign_id.state", "not in", ("paused", "cancelled")),
-            ],
-            limit=limit * ROWS_PER_LANE,
+        self.env["sicantik.notification.queue"].flush_model()
+        self.env["sicantik.notification.campaign"].flush_model()
+        self.env.cr.execute(
+            f"""
+            SELECT count(*) FROM (
+                SELECT 1 FROM sicantik_notification_queue
+                 WHERE {CLAIMABLE} AND {RUNNING} AND scheduled_date <= %s LIMIT %s) AS due
+            """,
+            [fields.Datetime.now(), limit * ROWS_PER_LANE],
         )
+        (due,) = self.env.cr.fetchone()
         return min(limit, -(-due // ROWS_PER_LANE))
 
     def _runner_lives(self):

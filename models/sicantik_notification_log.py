@@ -39,8 +39,8 @@ ATTEMPT = {
 class SicantikNotificationLog(models.Model):
     """What happened: one row per attempt at a provider and one per message that was not sent.
 
-    Written once, by `_record` and `_record_attempts`, and never edited. Ended queue rows may be deleted;
-    their log rows stay.
+    Written once, by `_record` and `_record_attempts`, and never edited; only what providers tell afterwards
+    (`sicantik.whatsapp.receipt`) is added. Ended queue rows may be deleted; their log rows stay.
     """
 
     _name = "sicantik.notification.log"
@@ -72,6 +72,8 @@ class SicantikNotificationLog(models.Model):
     provider_id = fields.Many2one("sicantik.whatsapp.provider", ondelete="set null")
     provider_type = fields.Selection(PROVIDER_TYPES)
     external_message_id = fields.Char(string="Provider Message ID", index="btree_not_null")
+    # A second name that a provider has for it (Fonnte's `stateid`), told by webhook.
+    external_alias = fields.Char(index="btree_not_null", readonly=True)
     error_message = fields.Text()
     error_class = fields.Selection(ERROR_CLASSES, string="Reason")
     processing_time_ms = fields.Integer(string="Processing Time (ms)")
@@ -154,13 +156,15 @@ class SicantikNotificationLog(models.Model):
             f"""
             INSERT INTO sicantik_notification_log
                 ({", ".join(columns)}, create_uid, create_date, write_uid, write_date)
-            {select} RETURNING id
+            {select} RETURNING id, external_message_id
             """,
             {"uid": self.env.uid, "once": ONCE, "rows": json.dumps(rows, ensure_ascii=False, default=str)},
             log_exceptions=False,  # the server would log the rows, and with them numbers and names
         )
         self.invalidate_model()
-        return self.sudo().browse(id_ for (id_,) in self.env.cr.fetchall())
+        made = self.env.cr.fetchall()
+        self.env["sicantik.whatsapp.event"]._awaken([message_id for _id, message_id in made])
+        return self.sudo().browse(id_ for id_, _message_id in made)
 
     @api.model
     def _record_committed(self, vals_list):

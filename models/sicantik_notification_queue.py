@@ -1,5 +1,6 @@
 import json
 from collections.abc import Collection
+from datetime import timedelta
 
 from odoo import _, api, fields, models
 from odoo.exceptions import UserError, ValidationError
@@ -185,6 +186,14 @@ class SicantikNotificationQueue(models.Model):
     )
     provider_type = fields.Selection(PROVIDER_TYPES, readonly=True, copy=False)
     external_message_id = fields.Char(string="Provider Message ID", readonly=True, copy=False)
+    late_provider_id = fields.Many2one(
+        "sicantik.whatsapp.provider",
+        string="Refused Late By",
+        ondelete="set null",
+        readonly=True,
+        copy=False,
+        help="It took the message and refused it afterwards. Once, such a message goes on without it.",
+    )
     error_message = fields.Text(readonly=True, copy=False)
     error_class = fields.Selection(ERROR_CLASSES, string="Reason", readonly=True, copy=False)
     retry_count = fields.Integer(readonly=True, copy=False)
@@ -194,6 +203,7 @@ class SicantikNotificationQueue(models.Model):
 
     # The claim
     worker = fields.Integer(readonly=True, copy=False, help="Number of the drain that has it.")
+    held = fields.Boolean(readonly=True, copy=False, help="Its campaign is paused.")
     lease_until = fields.Datetime(
         readonly=True, copy=False, help="An answer has come by then, or never will."
     )
@@ -213,14 +223,19 @@ class SicantikNotificationQueue(models.Model):
     ]
 
     def init(self):
-        """The claim reads due rows in its own order, the rescue those under a claim; both are few among
-        many, and so are rows of rules with a cooldown. Rows that count for a frequency cap are looked for by
-        number; without a cap there are none. Workers take their numbers from a sequence.
+        """The claim reads due rows in its own order, but for those of paused campaigns; the rescue those
+        under a claim; all are few among many, and so are rows of rules with a cooldown. Rows that count for a
+        frequency cap are looked for by number; without a cap there are none. Workers take their numbers from
+        a sequence.
         """
         self.env.cr.execute(
             """
-            CREATE INDEX IF NOT EXISTS sicantik_notification_queue_due
-                ON sicantik_notification_queue (priority DESC, scheduled_date, id) WHERE state = 'pending';
+            DROP INDEX IF EXISTS sicantik_notification_queue_due;
+            CREATE INDEX IF NOT EXISTS sicantik_notification_queue_claimable
+                ON sicantik_notification_queue (priority DESC, scheduled_date, id)
+             WHERE state = 'pending' AND held IS NOT TRUE;
+            CREATE INDEX IF NOT EXISTS sicantik_notification_queue_held
+                ON sicantik_notification_queue (campaign_id, priority DESC, scheduled_date, id) WHERE held;
             CREATE INDEX IF NOT EXISTS sicantik_notification_queue_claimed
                 ON sicantik_notification_queue (worker) WHERE state = 'processing';
             CREATE INDEX IF NOT EXISTS sicantik_notification_queue_counted
@@ -507,7 +522,7 @@ class SicantikNotificationQueue(models.Model):
         transaction commits.
 
         The columns `rule_id`, `campaign_id` and `company_id` have no foreign keys. What guards them is
-        another row of the same transaction: a rule's journal, the campaign's `last_target_id`, the company of
+        another row of the same transaction: a rule's journal, the lock on the campaign, the company of
         the record. Whoever deletes one of them at the same time fails on that row and tries again.
 
         :param list[dict] rows: values of columns named in `COLUMNS`
@@ -579,7 +594,8 @@ class SicantikNotificationQueue(models.Model):
         keys = [row["event_key"] for row in rows if ONCE in (row.get("event_key") or "")]
         if not keys:
             return set()
-        told = ["|", ("state", "=", "sent"), ("error_class", "=", errors.INTERRUPTED)]
+        sent = ["&", ("state", "=", "sent"), ("delivery_state", "!=", "failed")]
+        told = ["|", *sent, ("error_class", "=", errors.INTERRUPTED)]
         groups = (
             self.env["sicantik.notification.log"]
             .sudo()
@@ -612,8 +628,12 @@ class SicantikNotificationQueue(models.Model):
                 "total_sent",
                 "total_failed",
                 "total_skipped",
+                "total_cancelled",
                 "total_pending",
                 "progress_percentage",
+                "total_interrupted",
+                "rate_per_minute",
+                "expected_end",
             ]
         )
         self.env["sicantik.auto.message"]._forget_counters()
@@ -654,6 +674,17 @@ class SicantikNotificationQueue(models.Model):
             .search_count([("cron_id", "=", cron.id), ("call_at", ">", now), ("call_at", "<=", at)], limit=1)
         ):
             cron.sudo()._trigger(at)
+
+    @api.model
+    def _is_woken(self, seconds):
+        """Tell whether the scheduled action was asked to run at once within the last seconds, and has not
+        ended since.
+        """
+        cron = self.env.ref(CRON, raise_if_not_found=False)
+        now = fields.Datetime.now()
+        since = [("call_at", ">", now - timedelta(seconds=seconds)), ("call_at", "<=", now)]
+        triggers = self.env["ir.cron.trigger"].sudo()
+        return bool(cron and triggers.search_count([("cron_id", "=", cron.id), *since], limit=1))
 
     # === ACTIONS ===#
 
@@ -709,10 +740,12 @@ class SicantikNotificationQueue(models.Model):
                 "retry_count": 0,
                 "interrupted_count": 0,
                 "worker": False,
+                "held": False,
                 "next_retry_date": False,
                 "error_message": False,
                 "error_class": False,
                 "is_blacklisted": False,
+                "late_provider_id": False,
             }
         )
         rows.auto_message_id._reopen()

@@ -1,8 +1,9 @@
 from odoo import _, api, models
 
+from .company_time import find_zone
 from .limits import precise_now
 from .road import NO_POLICY, URGENT, Wait
-from .sending_window import find_zone, next_allowed
+from .sending_window import next_allowed
 from .sicantik_notification_queue import AT_ONCE
 
 QUIET = "quiet_hours"

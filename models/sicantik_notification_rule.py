@@ -2,7 +2,7 @@ import json
 from datetime import timedelta
 
 from odoo import _, api, fields, models
-from odoo.exceptions import AccessError, ValidationError
+from odoo.exceptions import AccessError, UserError, ValidationError
 
 from ..compat import group_users, run_code
 from .road import EMAIL, URGENT, Rule
@@ -259,6 +259,29 @@ class SicantikNotificationRule(models.Model):
             self._check_may_write_python()
         return super().write(vals)
 
+    @api.ondelete(at_uninstall=False)
+    def _unlink_except_campaigns(self):
+        self._check_no_campaigns(self)
+
+    @api.model
+    def _check_no_campaigns(self, rules):
+        """Refuse to delete rules that campaigns are made of.
+
+        :raise UserError: naming the first of the campaigns
+        """
+        campaign = (
+            self.env["sicantik.notification.campaign"].sudo().search([("rule_id", "in", rules.ids)], limit=1)
+        )
+        if campaign:
+            raise UserError(
+                _(
+                    "The campaign “%(campaign)s” sends by the rule “%(rule)s”, which can therefore not be "
+                    "deleted. Delete its campaigns first, or archive the rule.",
+                    campaign=campaign.name,
+                    rule=campaign.rule_id.name,
+                )
+            )
+
     @api.model
     def _check_may_write_python(self):
         if not self.env.su and not self.env.user.has_group("base.group_system"):
@@ -352,7 +375,7 @@ class SicantikNotificationRule(models.Model):
             return bool(self._eval_python(code, values))
         return False
 
-    def _prepare_rows(self, records, events, trouble, template_key=None, batch_offset=0):
+    def _prepare_rows(self, records, events, trouble, template_key=None, batch_offset=0, batch_start=None):
         """Give the values of the queue rows: one per record and number.
 
         :param records: recordset in superuser mode
@@ -360,6 +383,7 @@ class SicantikNotificationRule(models.Model):
         :param Failure trouble: told of records that had to be left out, and of messages held back
         :param str template_key: instead of the rule's
         :param int batch_offset: how many messages went before, of which the batches are made too
+        :param datetime batch_start: when the first batch leaves, or has left; None: now
         :rtype: list[dict]
         """
         if not records:
@@ -387,7 +411,7 @@ class SicantikNotificationRule(models.Model):
         rows = self._without_repeats(rows, trouble)
         self._hold_back(rows)
         self._set_event_keys(rows, events)
-        self._set_schedule(rows, batch_offset)
+        self._set_schedule(rows, batch_offset, batch_start)
         return rows
 
     def _prepare_record_rows(self, record, recipients, event, base, context_of):
@@ -720,7 +744,7 @@ class SicantikNotificationRule(models.Model):
         source, _reason = entry
         return self.respect_blacklist or source == "opt_out"
 
-    def _set_schedule(self, rows, batch_offset=0):
+    def _set_schedule(self, rows, batch_offset=0, batch_start=None):
         """Write into the rows when they may leave (seed 2, section 4.2, tab “Penjadwalan”)."""
         now = fields.Datetime.now()
         delay = timedelta(minutes=self.scheduled_delay if self.schedule_type == "scheduled" else 0)
@@ -729,10 +753,16 @@ class SicantikNotificationRule(models.Model):
         if self.schedule_type == "batch":
             pending = (row for row in rows if row["state"] == "pending")
             for position, row in enumerate(pending, batch_offset):
-                row["scheduled_date"] = now + timedelta(
-                    minutes=position // self.batch_size * self.batch_interval
-                )
+                row["scheduled_date"] = (batch_start or now) + self._batch_delay(position)
         self.env["sicantik.notification.quiet"]._move(rows, self)
+
+    def _batch_delay(self, position):
+        """Give how long after the first batch a message leaves.
+
+        :param int position: how many messages go before it
+        :rtype: timedelta
+        """
+        return timedelta(minutes=position // self.batch_size * self.batch_interval)
 
 
 def _text(value):

@@ -3,7 +3,7 @@ import random
 from collections import Counter
 from datetime import timedelta
 
-from odoo import api, fields, models
+from odoo import _, api, fields, models
 
 from ..providers import ACCEPTED, UNKNOWN, errors
 from .road import Handed, Refusal, Wait
@@ -69,22 +69,32 @@ class SicantikNotificationSettlement(models.AbstractModel):
             }
             for job in jobs
         ]
+        for job, values in zip(jobs, settled, strict=True):
+            job.settled = values["state"]
         self._write_logs([log for job in jobs for log in self._prepare_logs(job)])
         self._write(worker, settled)
-        self._post_notes(jobs, settled, rules)
+        self._post_notes(jobs, rules)
+        self._take_opt_outs(jobs)
         return Counter(
             values["state"]
             for values in settled
             if values["state"] != "pending" or values.get("next_retry_date")
         )
 
-    def _post_notes(self, jobs, settled, rules):
+    def _post_notes(self, jobs, rules):
         """Have what was sent noted on its record, where the rule says so."""
         noted = {id_ for id_, rule in rules.items() if rule.post_note}
-        sent = {values["id"] for values in settled if values["state"] == "sent"} if noted else ()
-        rows = [job.row for job in jobs if job.row.id in sent and job.row.rule_id in noted]
-        if rows:
-            self.env["sicantik.notification.note"]._post([row.id for row in rows])
+        sent = [job.row.id for job in jobs if job.row.rule_id in noted and job.settled == "sent"]
+        if sent:
+            self.env["sicantik.notification.note"]._post(sent)
+
+    def _take_opt_outs(self, jobs):
+        """Put on the blacklist who told a provider, and not us, that they want no messages."""
+        phones = {job.row.phone for job in jobs if job.answer and job.answer.opt_out}
+        if phones:
+            reason = _("The provider reports that this person does not want messages.")
+            now = fields.Datetime.now()
+            self.env["sicantik.whatsapp.consent"]._opt_out(dict.fromkeys(phones, (reason, now)))
 
     def _values(self, job, senders, rule):
         """Decide what becomes of a row.

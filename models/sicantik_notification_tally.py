@@ -22,6 +22,12 @@ OF_EXECUTIONS = f"""(
  UNION ALL
     SELECT rule_id, campaign_id, auto_message_id, trigger_id, company_id, '{HELD_BACK}', held_back FROM gone
 )"""
+# Targets of campaigns that have no row in the queue yet.
+WAITING = """
+         UNION ALL
+            SELECT campaign_id, 'waiting', count(*) FROM sicantik_notification_campaign_target
+             WHERE campaign_id = ANY(%(ids)s) GROUP BY 1
+"""
 
 
 class SicantikNotificationTally(models.Model):
@@ -105,12 +111,14 @@ class SicantikNotificationTally(models.Model):
 
         :param str by: `rule_id`, `campaign_id` or `auto_message_id`
         :param list ids: ids of the owners
-        :return: {(owner's id, state): amount}, 0 for what is not there
+        :return: {(owner's id, state): amount}, 0 for what is not there; of campaigns also what is `waiting`:
+            targets that have no messages yet
         :rtype: Counter
         """
         if by not in ("rule_id", "campaign_id", "auto_message_id"):
             raise ValueError(by)
         self.env["sicantik.notification.queue"].flush_model([by, "state", "company_id"])
+        waiting = WAITING if by == "campaign_id" else ""
         mine = "" if self.env.su else "AND (company_id IS NULL OR company_id = ANY(%(companies)s))"
         self.env.cr.execute(
             f"""
@@ -119,6 +127,7 @@ class SicantikNotificationTally(models.Model):
          UNION ALL
             SELECT {by}, kind, sum(amount) FROM sicantik_notification_tally
              WHERE {by} = ANY(%(ids)s) AND kind <> ALL(%(other)s) {mine} GROUP BY 1, 2
+            {waiting}
             """,
             {"ids": list(ids), "companies": self.env.companies.ids, "other": [EXECUTED, HELD_BACK]},
         )

@@ -2,7 +2,7 @@ from odoo import _, api, fields, models
 from odoo.exceptions import UserError, ValidationError
 
 from . import offsets
-from .company_time import DEFAULT_ZONE, coming, slot_after
+from .company_time import coming, slot_after
 
 # Writing one of these may bring the next run nearer.
 TIMED = {"active", "trigger_type", "cron_interval_number", "cron_interval_type", "next_run"}
@@ -77,7 +77,7 @@ class SicantikNotificationTimetable(models.Model):
 
         :rtype: str
         """
-        return self.env["res.company"]._get_main_company().sudo().partner_id.tz or DEFAULT_ZONE
+        return self.env["res.company"]._get_main_company()._notification_tz()
 
     @api.model
     def _upcoming(self, hour):
@@ -143,6 +143,8 @@ class SicantikNotificationTimetable(models.Model):
         return triggers
 
     def write(self, vals):
+        if not vals.get("active", True) or "trigger_type" in vals:
+            vals = {**vals, "run_slot": False, "run_position": False}  # a run under way ends here
         result = super().write(vals)
         if not TIMED.isdisjoint(vals):
             self._fill_next_run()
@@ -174,22 +176,22 @@ class SicantikNotificationTimetable(models.Model):
             raise UserError(_("Only triggers with a cron schedule can be run by hand."))
         if not self.active:
             raise UserError(_("The trigger “%s” is archived. Activate it first.", self.name))
-        before = self.execution_count
-        if not self.env["sicantik.notification.clock"].sudo()._run_by_hand(self.id):
+        outcome = self.env["sicantik.notification.clock"].sudo()._run_by_hand(self.id)
+        if outcome is None:
             raise UserError(_("“%s” is running already. Look at its executions in a minute.", self.name))
         self.invalidate_recordset()
-        count = self.execution_count - before
+        count, more, error = outcome
+        if more:
+            message = _("Fired for %s records so far; the scheduled action goes on with the rest.", count)
+        else:
+            message = _("Fired for %s records. The messages are in the queue.", count)
         return {
             "type": "ir.actions.client",
             "tag": "display_notification",
             "params": {
-                "type": "danger" if self.is_failing else "success",
+                "type": "danger" if error else "success",
                 "title": self.name,
-                "message": self.last_error
-                if self.is_failing
-                else _("Fired for %s records. The messages are in the queue.", count)
-                if not self.run_slot
-                else _("Fired for %s records so far; the scheduled action goes on with the rest.", count),
+                "message": error or message,
                 "next": {"type": "ir.actions.client", "tag": "soft_reload"},
             },
         }

@@ -195,6 +195,12 @@ class SicantikNotificationTrigger(models.Model):
                     )
                 )
 
+    @api.ondelete(at_uninstall=False)
+    def _unlink_except_campaigns(self):
+        """Its rules go with it, which the database does without asking them."""
+        rules = self.env["sicantik.notification.rule"].sudo().with_context(active_test=False)
+        rules._check_no_campaigns(rules.search([("trigger_id", "in", self.ids)]))
+
     def _domains(self):
         return [*super()._domains(), (self.condition_domain, self.model_name, _("The condition"))]
 
@@ -338,7 +344,8 @@ class SicantikNotificationTrigger(models.Model):
         :rtype: list
         """
         rule_ids = None
-        if not any((plan.id, id_) in notes.announced for id_ in records._ids):
+        called = {key: told for (id_, key), told in notes.called.items() if id_ == plan.id}
+        if not called and not any((plan.id, id_) in notes.announced for id_ in records._ids):
             records = records.browse(id_ for id_ in records._ids if id_ not in gone)
             outlook = self._outlook(plan, records, notes)
             if outlook is not None:
@@ -359,6 +366,8 @@ class SicantikNotificationTrigger(models.Model):
             _result, made, rows = trigger._fire(existing.browse(events), events, rule_ids)
             for record_id, queue_ids in made.items():
                 notes.announcement(plan.id, record_id)[0].extend(queue_ids)
+            told = {id_: called.get(event.key, {}).get(id_) for id_, event in events.items()}
+            rows = self._without_counted(rows, {id_: row_id for id_, row_id in told.items() if row_id})
             return [(row, list(events)) for row in rows]
         return [(self.env["sicantik.notification.execution"]._row(trigger, error=failure.error), [])]
 
@@ -477,12 +486,33 @@ class SicantikNotificationTrigger(models.Model):
             return trigger._result(reason=reason)
         records = records.sudo().with_context(active_test=True)
         journal = self.env["sicantik.notification.execution"].sudo()
+        notes = Notes.of(self.env.cr)
+        captured = event.key.endswith(notes.token)  # if it is a change that capture sees, too
         with trigger._fence(f"trigger {trigger.code}") as failure:
             result, _made, rows = trigger._fire(records, dict.fromkeys(records.ids, event))
-            journal._write_rows(rows)
+            if captured:
+                told = {id_: notes.announced.get((trigger.id, id_), ([], []))[1] for id_ in records.ids}
+                rows = trigger._without_counted(rows, {id_: ids[-1] for id_, ids in told.items() if ids})
+            ids = journal._write_rows(rows)
+            if captured and ids:
+                counted = dict.fromkeys(rows[0]["res_ids"], ids[0])
+                notes.called.setdefault((trigger.id, event.key), {}).update(counted)
             return result
         journal._note(trigger, error=failure.error)
         return trigger._result(reason=failure.error)
+
+    @api.model
+    def _without_counted(self, rows, told):
+        """Leave out of the journal what this transaction has in it already, unless that was rolled back.
+
+        :param list[dict] rows: of the journal, still to be written
+        :param dict told: {record id: id of the row that counts it}
+        """
+        if not told:
+            return rows
+        journal = self.env["sicantik.notification.execution"].sudo()
+        there = set(journal.browse(set(told.values())).exists().ids)
+        return journal._without(rows, [id_ for id_, row_id in told.items() if row_id in there])
 
     def _why_not(self, code, records, types, event):
         """Say why a call does not fire this trigger; None when it does."""

@@ -4,9 +4,10 @@ from datetime import timedelta
 from odoo import _, api, models
 
 from ..compat import group_users
-from ..providers import UNKNOWN, errors
+from ..providers import REFUSED, UNKNOWN, Attempt, errors
 from .limits import precise_now
 from .sicantik_notification_access import MANAGER
+from .sicantik_whatsapp_event import APPLIED
 
 _logger = logging.getLogger(__name__)
 
@@ -37,10 +38,11 @@ class SicantikWhatsappCircuit(models.AbstractModel):
     _description = "WhatsApp Circuit"
 
     @api.model
-    def _note(self, outcomes):
+    def _note(self, outcomes, certain=False):
         """Take note of what providers answered.
 
         :param list outcomes: (provider id, Attempt), in the order in which they came
+        :param bool certain: whether a single failure is enough: the service itself says that nothing works
         :return: whether something about a provider has changed
         :rtype: bool
         """
@@ -63,7 +65,7 @@ class SicantikWhatsappCircuit(models.AbstractModel):
         if concerned:
             states = self._states(concerned, lock=True)
             for id_ in sorted(concerned):
-                self._apply(id_, history[id_], states[id_], now)
+                self._apply(id_, history[id_], states[id_], now, certain)
         return bool(pauses or concerned)
 
     @api.model
@@ -92,7 +94,7 @@ class SicantikWhatsappCircuit(models.AbstractModel):
         )
         return {int(subject.partition(":")[2]): state for subject, *state in self.env.cr.fetchall()}
 
-    def _apply(self, provider_id, attempts, state, now):
+    def _apply(self, provider_id, attempts, state, now, certain=False):
         failures, opened, probe_date, probing = state
         was_open = bool(probe_date)
         worst = None
@@ -102,7 +104,7 @@ class SicantikWhatsappCircuit(models.AbstractModel):
                 continue
             failures += 1
             worst = attempt
-        at_once = worst is not None and worst.error_class == errors.BAD_CREDENTIALS
+        at_once = worst is not None and (certain or worst.error_class == errors.BAD_CREDENTIALS)
         if worst is not None and (failures >= FAILURES or at_once):
             # Others that were under way when it opened are no news; the answer to a probe is.
             if not was_open or probing:
@@ -123,6 +125,35 @@ class SicantikWhatsappCircuit(models.AbstractModel):
             self._tell_open(provider, worst, was_open)
         elif provider and was_open and not probe_date:
             self._tell_closed(provider)
+
+    # === TOLD BY WEBHOOK ===#
+
+    @api.model
+    def _apply_events(self, stored):
+        """Apply what services told about senders; the last word about each counts.
+
+        :param list[Stored] stored: the events, in the order in which they came
+        :return: {event id: Verdict}
+        :rtype: dict
+        """
+        last = {one.provider_id: one.event for one in stored}
+        for provider in self.env["sicantik.whatsapp.provider"].browse(sorted(last)):
+            change = last[provider.id]
+            if change.works:
+                self._reset(provider)
+                if provider.credential_state == "error":
+                    self._tell_closed(provider)
+            else:
+                known = change.error_class in FAILING
+                attempt = Attempt(
+                    REFUSED,
+                    error_class=change.error_class if known else errors.ACCOUNT_BLOCKED,
+                    error_message=change.error_message
+                    or _("The service says that the sender does not work."),
+                    scope=errors.SENDER,
+                )
+                self._note([(provider.id, attempt)], certain=True)
+        return {one.id: APPLIED for one in stored}
 
     # === TELLING PEOPLE ===#
 

@@ -48,6 +48,7 @@ class Request:
     body: str = ""
     context: dict = field(default_factory=dict)
     reference: str = ""
+    without: int | None = None  # id of a provider that is not asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,7 +357,11 @@ class SicantikWhatsappDispatcher(models.AbstractModel):
         is_text = request.message_type == "text"
         if not is_text and not directory.find(request.template_key):
             return Refusal("no_template", self._no_template_message(request.template_key))
-        mine = [one for one in senders if one.company_id in (None, request.company_id)]
+        mine = [
+            one
+            for one in senders
+            if one.company_id in (None, request.company_id) and one.id != request.without
+        ]
         has_meta = any(one.provider_type == "meta" for one in mine)
         why_not_meta = self._why_not_meta(request, directory) if has_meta else None
         forms = {}

@@ -1,6 +1,7 @@
 import secrets
 
 from odoo import _, api, fields, models
+from odoo.exceptions import UserError
 
 from ..compat import check_access
 from ..providers import PROVIDERS, Account, provider_for
@@ -9,6 +10,9 @@ from .sicantik_notification_access import MANAGER
 
 # What takes part in the connection: a change makes the last test worthless.
 CONNECTION_FIELDS = ("provider_type", "base_url", "api_token", "sender_id", "account_id", "api_version")
+
+# Names of templates that a message to the user lists.
+NAMES_SHOWN = 10
 
 
 class SicantikWhatsappProvider(models.Model):
@@ -76,8 +80,15 @@ class SicantikWhatsappProvider(models.Model):
     )
     account_id = fields.Char(help="Meta: id of the WhatsApp Business account. Twilio: account SID.")
     api_version = fields.Char(string="API Version", help="Meta only, such as v23.0. Empty: the built-in one.")
-    app_secret = fields.Char(groups=MANAGER, copy=False)
-    verify_token = fields.Char(groups=MANAGER, copy=False)
+    app_secret = fields.Char(
+        groups=MANAGER,
+        copy=False,
+        help="Meta: the app's secret. WAHA: the webhook's HMAC key. Without it every webhook is refused. "
+        "Several, separated by blanks, hold while one is exchanged for another.",
+    )
+    verify_token = fields.Char(
+        groups=MANAGER, copy=False, help="Any word of your own: Meta asks for it when the webhook is entered."
+    )
     webhook_token = fields.Char(
         groups=MANAGER, copy=False, readonly=True, default=lambda self: self._default_webhook_token()
     )
@@ -252,3 +263,44 @@ class SicantikWhatsappProvider(models.Model):
         )
         if not problem:
             self.env["sicantik.whatsapp.circuit"].sudo()._reset(self)
+
+    def action_sync_templates(self):
+        """Read from Meta which templates there are and how they stand; nothing is sent to anybody."""
+        check_access(self, "write")
+        accounts = self.filtered(lambda provider: provider.provider_type == "meta")
+        if not accounts:
+            raise UserError(_("Only Meta keeps templates. Choose a WhatsApp account of Meta."))
+        sync = self.env["sicantik.whatsapp.template.sync"].sudo()
+        # All are asked before anything is written: a drain may want what we write to.
+        lists = sync._read_lists(accounts)
+        lines, failed = [], False
+        for provider, found in lists.items():
+            if isinstance(found, str):
+                failed = True
+                lines.append(f"{provider.name}: {found}")
+                continue
+            updated, missing, unknown = sync._sync(found)
+            lines.append(
+                _(
+                    "%(account)s: %(updated)s templates updated, %(missing)s of ours missing at Meta, "
+                    "%(unknown)s of Meta's unknown here.",
+                    account=provider.name,
+                    updated=len(updated),
+                    missing=len(missing),
+                    unknown=unknown,
+                )
+            )
+            if missing:
+                names = ", ".join(sorted(set(missing.mapped("meta_template_name")))[:NAMES_SHOWN])
+                lines.append(_("Missing at Meta, by name or language: %s", names))
+        return {
+            "type": "ir.actions.client",
+            "tag": "display_notification",
+            "params": {
+                "type": "danger" if failed else "success",
+                "title": _("Template synchronization"),
+                "message": "\n".join(lines),
+                "sticky": True,
+                "next": {"type": "ir.actions.act_window_close"},
+            },
+        }

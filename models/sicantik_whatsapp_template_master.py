@@ -22,6 +22,7 @@ class SicantikWhatsappTemplateMaster(models.Model):
 
     _name = "sicantik.whatsapp.template.master"
     _description = "WhatsApp Master Template"
+    _inherit = ["mail.thread", "mail.activity.mixin"]
     _order = "template_key"
     _rec_names_search = ["template_key", "name"]
 
@@ -44,7 +45,13 @@ class SicantikWhatsappTemplateMaster(models.Model):
         default="utility",
     )
     meta_template_name = fields.Char(string="Meta Name", help="Name of the approved template at Meta.")
-    meta_status = fields.Selection([*STATUSES, ("paused", "Paused")], default="draft", required=True)
+    meta_status = fields.Selection(
+        [*STATUSES, ("paused", "Paused")], default="draft", required=True, tracking=True
+    )
+    # As Meta writes them; see `sicantik.whatsapp.template.sync`.
+    meta_remote_status = fields.Char(string="Status at Meta", readonly=True, copy=False, tracking=True)
+    meta_category = fields.Char(string="Category at Meta", readonly=True, copy=False)
+    meta_quality = fields.Char(string="Quality at Meta", readonly=True, copy=False)
     fonnte_template_id = fields.Char(
         string="Fonnte Variables",
         help="Set it when Fonnte is to fill in its own variables ({var1}, {var2}, …) instead of being "

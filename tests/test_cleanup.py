@@ -16,7 +16,9 @@ USER = "sicantik_notification_automation.group_notification_user"
 LOG_DAYS = "sicantik_notification_automation.log_keep_days"
 QUEUE_DAYS = "sicantik_notification_automation.queue_keep_days"
 ENDED = ("sent", "failed", "skipped", "cancelled")
-TOTALS = ("total_targets", "total_sent", "total_failed", "total_skipped", "total_pending")
+TOTALS = (
+    *("total_targets", "total_sent", "total_failed", "total_skipped", "total_cancelled", "total_pending"),
+)
 
 
 class CleanupCase(NotificationCase):
@@ -191,7 +193,12 @@ class TestCleanup(CleanupCase):
         self._history()
         before = self.totals()
         self.assertEqual(
-            (before["total_sent"], before["total_skipped"], before["success_count"]), (6, 4, 6), before
+            (
+                *(before["total_sent"], before["total_skipped"], before["total_cancelled"]),
+                before["success_count"],
+            ),
+            (6, 2, 2, 6),
+            before,
         )
         self.assertEqual((before["rule execution_count"], before["rule last_error"]), (12, "late"))
         self.clean()

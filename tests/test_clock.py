@@ -6,7 +6,7 @@ from unittest.mock import patch
 from freezegun import freeze_time
 
 from odoo.exceptions import AccessError, UserError, ValidationError
-from odoo.tests import new_test_user, tagged
+from odoo.tests import Form, new_test_user, tagged
 from odoo.tools import mute_logger
 
 from ..models import sicantik_notification_clock as clock
@@ -114,6 +114,20 @@ class TestCronTrigger(ClockCase):
             self.trigger.active = True
         self.assertEqual(self.trigger.next_run, NINE + 6 * DAILY, "what it missed is not made up for")
 
+    def test_archived_in_the_middle_of_a_run(self):
+        for _i in range(4):
+            self._permit()
+        with (
+            patch.object(clock, "CHUNK", 2),
+            patch.object(clock.Budget, "is_over", side_effect=[False, True]),
+        ):
+            self.look(NINE)
+        self.trigger.active = False
+        with freeze_time(NINE + 3 * DAILY):
+            self.trigger.active = True
+        self.look(NINE + 3 * DAILY)
+        self.assertEqual(len(self.rows()), 2, "that run is over")
+
     def test_another_interval(self):
         with freeze_time(NINE + timedelta(hours=3, minutes=20)):
             self.trigger.write({"cron_interval_number": 2, "cron_interval_type": "hours"})
@@ -121,6 +135,14 @@ class TestCronTrigger(ClockCase):
         with freeze_time(NINE + timedelta(hours=3)):
             self.trigger.cron_interval_type = "weeks"
         self.assertEqual(self.trigger.next_run, NINE + 14 * DAILY)
+
+    def test_in_the_form(self):
+        with freeze_time(NINE + timedelta(hours=3, minutes=20)), Form(self.trigger) as form:
+            form.cron_interval_type = "hours"
+            self.assertEqual(form.next_run, NINE + timedelta(hours=4))
+            form.next_run = NINE + timedelta(hours=5, minutes=30)
+        self.look(self.trigger.next_run)
+        self.assertEqual(self.trigger.next_run, NINE + timedelta(hours=6, minutes=30))
 
     def test_a_run_that_nobody_has_entered(self):
         with freeze_time("2026-05-05 10:20:30"):
@@ -420,6 +442,16 @@ class TestClockProcesses(ConcurrencyCase):
         module = f"odoo.addons.{MODULE}.models.sicantik_notification_clock"
         return f"import sys; clock = sys.modules['{module}']; clock.CHUNK = 4\n{code}"
 
+    def test_run_now(self):
+        """What the button says is what was done, which its own transaction cannot see."""
+        with self.environment() as env:
+            trigger = env["sicantik.notification.trigger"].browse(self.ids["sicantik.notification.trigger"])
+            self.assertEqual(trigger.execution_count, 0)
+            message = trigger.action_run_now()["params"]["message"]
+        self.assertIn("40", message)
+        with self.environment() as env:
+            self.assertEqual(sorted(self._rows(env).mapped("res_id")), self.permits)
+
     def test_two_servers(self):
         processes = [self._process(self._chunks(DRAIN)) for _i in range(2)]
         for process in processes:
@@ -429,6 +461,7 @@ class TestClockProcesses(ConcurrencyCase):
         with self.environment() as env:
             self.assertEqual(sorted(self._rows(env).mapped("res_id")), self.permits)
             trigger = env["sicantik.notification.trigger"].browse(self.ids["sicantik.notification.trigger"])
+            self.assertEqual(trigger.execution_count, 40, "each record is looked at by one of them")
             self.assertFalse(trigger.run_slot)
             self.assertGreater(trigger.next_run, datetime.now())
 

@@ -19,6 +19,7 @@ from odoo.tools import config, mute_logger
 
 from ..models import transaction
 from ..models.sicantik_notification_worker import LOCK_SPACE
+from ..providers import events
 from .common import Gateway
 
 TIMEOUT = 60
@@ -435,3 +436,78 @@ class TestConcurrency(ConcurrencyCase):
         with self.environment() as env:
             self.assertEqual(fire(env)["count"], 0)
             self.assertEqual(env["sicantik.notification.queue"].search_count([("res_id", "=", permit.id)]), 1)
+
+    # === WHAT PROVIDERS TELL ===#
+
+    def _sent(self, count):
+        """Send messages; give their rows and the ids that the provider gave them."""
+        with self.environment() as env:
+            rows = self._queue(env, count)
+        with self.environment() as env:
+            env["sicantik.notification.queue"].cron_process_queue()
+        with self.environment() as env:
+            return rows, rows.with_env(env).mapped("external_message_id")
+
+    def _tell(self, *told):
+        with self.environment() as env:
+            provider = env["sicantik.whatsapp.provider"].browse(self.ids["sicantik.whatsapp.provider"])
+            return env["sicantik.whatsapp.event"]._store(provider, told)
+
+    def test_two_processes_apply_each_event_once(self):
+        """Half of the messages are delivered, half are refused late: those go on, each once."""
+        with self.environment() as env:
+            watzap = env["sicantik.whatsapp.provider"].create(
+                {
+                    "name": "Watzap",
+                    "provider_type": "watzap",
+                    "base_url": f"{self.gateway.url}/watzap",
+                    "api_token": "WATZAP-KEY-DEMO",
+                    "sender_id": "WATZAP-NUMBER-DEMO",
+                    "credential_state": "configured",
+                    "sequence": 99,
+                }
+            )
+        self.addCleanup(self._delete, watzap)
+        rows, ids = self._sent(60)
+        for id_ in ids[:30]:
+            self._tell(events.Receipt(f"{id_}:delivered", id_, events.DELIVERED))
+            self._tell(events.Receipt(f"{id_}:read", id_, events.READ))
+        for id_ in ids[30:]:
+            refused = {"error_class": "account_blocked", "error_message": "Expired.", "scope": "acct"}
+            self._tell(events.Receipt(f"{id_}:failed", id_, events.FAILED, **refused))
+        processes = [self._process(DRAIN), self._process(DRAIN)]
+        for process in processes:
+            self._go(process)
+        for process in processes:
+            self.assertTrue(process.stdout.readline(), "the drain came to its end")
+        with self.environment() as env:
+            env["sicantik.notification.queue"].cron_process_queue()
+        with self.environment() as env:
+            rows = rows.with_env(env)
+            self.assertEqual(rows.mapped("state"), ["sent"] * 60)
+            self.assertEqual([row.provider_type for row in rows], ["fonnte"] * 30 + ["watzap"] * 30)
+            self.assertEqual(set(rows[:30].log_ids.mapped("delivery_state")), {"read"})
+            self.assertEqual(len(rows.log_ids), 90)
+        self.assertEqual(len(self.gateway.messages(provider="watzap")), 30)
+        self.assertEqual(len(self.gateway.messages()), 90)
+
+    def _delete(self, records):
+        with self.environment() as env:
+            records.with_env(env).unlink()
+
+    def test_killed_while_events_are_applied(self):
+        """What a killed process was applying is applied by the next one."""
+        rows, ids = self._sent(3)
+        self._tell(*(events.Receipt(f"{id_}:read", id_, events.READ) for id_ in ids))
+        apply = "print(env['sicantik.whatsapp.event']._apply(), flush=True); sys.stdin.readline()"
+        process = self._process(apply)
+        self._go(process)
+        self.assertEqual(process.stdout.readline().strip(), "3")
+        process.kill()
+        process.wait(TIMEOUT)
+        with self.environment() as env:
+            self.assertEqual(set(rows.with_env(env).log_ids.mapped("delivery_state")), {"accepted"})
+            env["sicantik.notification.queue"].cron_process_queue()
+        with self.environment() as env:
+            self.assertEqual(set(rows.with_env(env).log_ids.mapped("delivery_state")), {"read"})
+            self.assertEqual(self._tell(events.Receipt(f"{ids[0]}:read", ids[0], events.READ)), 0)

@@ -6,7 +6,7 @@ from odoo.exceptions import ValidationError
 from odoo.sql_db import Cursor
 from odoo.tests import tagged
 
-from ..models import sicantik_notification_campaign as campaigns
+from ..models import sicantik_notification_expansion as expansion
 from ..models.sicantik_notification_evaluation import Event, Failure
 from .common import NotificationCase
 
@@ -187,19 +187,21 @@ class TestBulk(NotificationCase):
                 "state": "running",
             }
         )
-        steps, statements = 0, []
+        steps, statements, more, after = 0, [], True, 0
         execute = Cursor.execute
 
         def noting(cr, query, *args, **kwargs):
             statements.append(getattr(query, "code", query))
             return execute(cr, query, *args, **kwargs)
 
-        with patch.object(campaigns, "CHUNK", 10), patch.object(Cursor, "execute", noting):
-            while not campaign.expanded:
+        with patch.object(expansion, "CHUNK", 10), patch.object(Cursor, "execute", noting):
+            while more:
                 self.env.flush_all()
                 self.env.invalidate_all()
-                campaign._expand()
+                step = self.env["sicantik.notification.expansion"]._step
+                more, after, _position = step(campaign.id, after, None)
                 steps += 1
+        self.assertTrue(campaign.expanded)
         self.assertEqual(steps, 4)
         self.assertTrue(statements)
         self.assertFalse([text for text in statements if 'FROM "sicantik_notification_queue"' in text])

@@ -178,10 +178,8 @@ class TestLimits(NotificationCase):
     def test_lines_that_promise_more_than_there_is(self):
         """Ten rules at one slow provider: nobody starves, and rows are not moved again and again."""
         sender = Sender(1, "S", "fonnte", None, None, min_delay_seconds=5)
-        rows = [
-            Row(*[None] * len(Row._fields))._replace(id=id_, rule_id=id_ % 10, priority=5)
-            for id_ in range(300)
-        ]
+        empty = Row(*[None] * len(Row._fields))
+        rows = [empty._replace(id=id_, rule_id=id_ % 10, priority=5) for id_ in range(300)]
         waiting = [(0.0, row) for row in rows]
         state, lines, visits, sent = State(), {}, 0, Counter()
         for now in range(0, 600):

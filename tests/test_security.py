@@ -30,6 +30,7 @@ MATRIX = {
     "sicantik.notification.trigger": SETUP,
     "sicantik.notification.rule": SETUP,
     "sicantik.notification.campaign": SETUP,
+    "sicantik.notification.campaign.target": {"manager": "r"},
     "sicantik.notification.queue": SETUP,
     "sicantik.notification.blacklist": SETUP,
     "sicantik.auto.message": SETUP,
@@ -42,10 +43,13 @@ MATRIX = {
     "sicantik.notification.usage": {"manager": "r"},
     "sicantik.whatsapp.pair": {"manager": "r"},
     "sicantik.notification.moment": {"manager": "r"},
+    "sicantik.whatsapp.event": {"manager": "r"},
     "sicantik.notification.test.wizard": WIZARD,
     "sicantik.notification.preview.wizard": WIZARD,
     "sicantik.notification.compose.wizard": WIZARD,
     "sicantik.notification.compose.line": WIZARD,
+    "sicantik.notification.dry.run": {"manager": "rwcu"},
+    "sicantik.notification.dry.run.line": {"manager": "rwcu"},
 }
 
 

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from odoo.tests import tagged
 from odoo.tests.common import BaseCase
 
-from ..models.sending_window import Window, find_zone, local_time, next_allowed
+from ..models.company_time import find_zone, local_time
+from ..models.sending_window import Window, next_allowed
 
 EVERY_DAY = tuple(range(7))
 OFFICE = Window.of(8, 20, EVERY_DAY)

@@ -195,6 +195,17 @@ class TestSameEvent(TriggerCase):
         self.triggers._process_trigger("test_state", permit, old_state="draft", new_state="approved")
         self.commit()
         self.assertQueued(self.partner)
+        self.assertEqual((self.state.execution_count, self.state_rule.execution_count), (1, 1))
+
+    def test_call_that_is_rolled_back_counts_for_nothing(self):
+        permit, other = self._permit(), self._permit()
+        self.commit()
+        (permit + other).write({"state": "approved"})
+        with self.assertRaises(ZeroDivisionError), self.env.cr.savepoint():
+            self.triggers._process_trigger("test_state", permit, old_state="draft", new_state="approved")
+            raise ZeroDivisionError
+        self.commit()
+        self.assertEqual((self.state.execution_count, self.state_rule.execution_count), (2, 2))
 
     def test_captured_change_and_later_call_are_one_event(self):
         permit = self._permit()
@@ -206,6 +217,7 @@ class TestSameEvent(TriggerCase):
         self.triggers._process_trigger("test_state", permit, old_state="draft", new_state="approved")
         self.commit()
         self.assertQueued(self.partner)
+        self.assertEqual((self.state.execution_count, self.state_rule.execution_count), (1, 1))
 
     def test_same_call_twice_in_one_transaction(self):
         permit = self._permit()

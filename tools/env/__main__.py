@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import bench, chaos, clean, demo_send, lint, porting, run, shell, test
+from . import bench, campaign, chaos, clean, demo_send, lint, porting, run, shell, test
 from .console import SetupError, complain
 
 COMMANDS = {
@@ -14,6 +14,10 @@ COMMANDS = {
     "demo-send": (demo_send.main, "approve a demo permit and show the message that arrives"),
     "bench": (bench.main, "measure the performance targets beside their anchors (SIZE=, ONLY=, STRICT=)"),
     "chaos": (chaos.main, "kill servers, crash the database, check the books (KILLS=, SECONDS=, SEED=)"),
+    "campaign": (
+        campaign.main,
+        "kill, pause and resume a campaign, check that everybody was told once (SIZE=)",
+    ),
     "lint": (lint.main, "ruff and pylint-odoo"),
     "port": (porting.main, "write the Odoo 19 copy of the addon (TARGET=folder)"),
     "clean": (clean.main, "stop what runs and remove .env"),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..lanes import run as lanes
-from . import addon, chaos, database, lint, paths, ports, shell, source, system
+from . import addon, campaign, chaos, database, lint, paths, ports, shell, source, system
 from .console import SetupError, say
 from .odoo import Odoo
 from .postgres import Cluster
@@ -31,13 +31,13 @@ ODOO_TIMEOUT = 3000
 class Selection:
     """What TESTS asks for.
 
-    `parts` are names among `lint`, SUITES, `lanes` and `chaos`; `tags` is an Odoo --test-tags expression,
-    None for no tests in Odoo.
+    `parts` are names among `lint`, SUITES, `lanes`, `campaign` and `chaos`; `tags` is an Odoo --test-tags
+    expression, None for no tests in Odoo.
     """
 
     def __init__(self, wanted: str) -> None:
         words = [word for word in wanted.replace(" ", "").split(",") if word]
-        everything = ["lint", *SUITES, "lanes", "chaos"]
+        everything = ["lint", *SUITES, "lanes", "campaign", "chaos"]
         self.parts = [word for word in words if word in everything] if words else everything
         expressions = [_expand(word) for word in words if word not in everything]
         self.tags = ",".join(expressions) if words else f"/{paths.MODULE}"
@@ -71,6 +71,8 @@ def main() -> int:
             steps += [_odoo_tests(odoo, selection.tags) for odoo in odoos]
         if "lanes" in selection.parts:
             steps += [_lane_tests(odoo) for odoo in odoos]
+        if "campaign" in selection.parts:
+            steps += [_campaign(odoo) for odoo in odoos]
         if "chaos" in selection.parts:
             steps += [_chaos(odoo) for odoo in odoos]
     return summarize(steps)
@@ -130,6 +132,11 @@ def _lane_tests(odoo: Odoo) -> Step:
             lanes.play(odoo, log, step)
 
     return _timed(step, work)
+
+
+def _campaign(odoo: Odoo) -> Step:
+    step = Step(f"campaign on Odoo {odoo.series}", log=paths.relative(campaign.logs(odoo)))
+    return _timed(step, lambda: campaign.short(odoo, step))
 
 
 def _chaos(odoo: Odoo) -> Step:

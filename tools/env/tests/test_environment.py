@@ -110,7 +110,8 @@ class TestSelection(unittest.TestCase):
     def test_everything(self) -> None:
         selection = Selection("")
         self.assertEqual(
-            selection.parts, ["lint", "providers", "gateway", "env", "bench", "chaos-books", "lanes", "chaos"]
+            selection.parts,
+            ["lint", "providers", "gateway", "env", "bench", "chaos-books", "lanes", "campaign", "chaos"],
         )
         self.assertEqual(selection.tags, f"/{paths.MODULE}")
 

@@ -1,0 +1,337 @@
+"""Messages of people to us: the 24-hour window, opt-in, opt-out."""
+
+from datetime import datetime, timedelta
+
+from odoo import fields
+from odoo.tests import tagged
+from odoo.tests.common import BaseCase
+
+from ..models import opt_words
+from ..providers import events
+from .webhooks import DoorCase, EventCase
+
+NUMBER = "+6281200000001"
+PREFIX = "sicantik_notification_automation"
+DAY = timedelta(days=1)
+
+
+@tagged("post_install", "-at_install")
+class TestOptWords(BaseCase):
+    """Plain Python: which messages are wishes."""
+
+    def wish(self, text, payload="", opt_out="", opt_in=""):
+        return opt_words.wish_of(
+            text,
+            payload,
+            opt_words.read_words(opt_out, opt_words.OPT_OUT),
+            opt_words.read_words(opt_in, opt_words.OPT_IN),
+        )
+
+    def test_whole_message_only(self):
+        for text in (
+            "STOP",
+            "stop",
+            " Stop. ",
+            "*STOP!*",
+            "“Berhenti”",
+            "unsubscribe\n",
+            "ＳＴＯＰ",
+            "STOP 🙏",
+            "_stop_",
+        ):
+            self.assertEqual(self.wish(text), "stop", text)
+        for text in (
+            "STOP 12345",
+            "jangan berhenti",
+            "stop dulu ya",
+            "nonstop",
+            "s t o p",
+            "",
+            "🙏",
+            "...",
+            "tidak",
+        ):
+            self.assertEqual(self.wish(text), "", text)
+
+    def test_opt_in(self):
+        for text, wish in (("START", "start"), ("mulai!", "start"), ("Ya", "yes"), ("ya, tapi nanti", "")):
+            self.assertEqual(self.wish(text), wish, text)
+
+    def test_buttons(self):
+        self.assertEqual(self.wish("Berhenti", "b1"), "stop")
+        self.assertEqual(self.wish("Tidak lagi", "STOP_1"), "stop")
+        self.assertEqual(self.wish("Tidak lagi", "stop-promo"), "stop")
+        self.assertEqual(self.wish("Ya, setuju", "YA"), "yes")
+        self.assertEqual(self.wish("Lihat status", "status"), "")
+
+    def test_own_words(self):
+        self.assertEqual(self.wish("cukup", opt_out="CUKUP, tidak mau"), "stop")
+        self.assertEqual(self.wish("Tidak  mau!", opt_out="CUKUP; tidak mau"), "stop")
+        self.assertEqual(self.wish("stop", opt_out="cukup"), "")
+        self.assertEqual(self.wish("stop", opt_out=" ,; \n ... "), "stop", "no word at all: the shipped ones")
+        self.assertEqual(self.wish("START", opt_in="daftar"), "start", "it always takes an opt-out back")
+
+    def test_stop_wins(self):
+        self.assertEqual(self.wish("START", "STOP_1"), "stop")
+
+
+class TestConsent(EventCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.meta = cls._meta()
+        cls.fonnte = cls._provider("fonnte")
+        cls.partner.whatsapp_opt_in = False
+
+    def policy(self, value):
+        self.env["ir.config_parameter"].sudo().set_param(f"{PREFIX}.opt_in_policy", value)
+
+    def entry(self, number=NUMBER):
+        return self.blacklist.with_context(active_test=False).search([("phone_number", "=", number)])
+
+    def notes(self):
+        return self.partner.message_ids.filtered(lambda message: "WhatsApp" in (message.body or ""))
+
+    # === THE WINDOW ===#
+
+    def test_window(self):
+        at = fields.Datetime.now() - timedelta(hours=1)
+        self.told(self.meta, self.inbound("Halo", at=at))
+        self.assertEqual(self.partner.whatsapp_last_inbound, at)
+        self.assertTrue(self.partner.whatsapp_window_open)
+        self.told(self.meta, self.inbound("Halo", at=at - DAY))
+        self.assertEqual(self.partner.whatsapp_last_inbound, at, "it only goes forward")
+        self.told(self.meta, self.inbound("Halo", at=at + 400 * DAY))
+        self.assertLessEqual(self.partner.whatsapp_last_inbound, fields.Datetime.now())
+
+    def test_window_is_of_meta_alone(self):
+        self.told(self.fonnte, self.inbound("Halo"))
+        self.assertFalse(self.partner.whatsapp_last_inbound)
+        self.assertTrue(self.partner.whatsapp_opt_in)
+
+    def test_everybody_with_the_number(self):
+        twin = self._partner("Twin", "62812-0000-0001", active=False)
+        self.told(self.meta, self.inbound("Halo"))
+        self.assertTrue(twin.whatsapp_window_open and self.partner.whatsapp_window_open)
+
+    def test_contacts_of_another_company(self):
+        other = self.env["res.company"].create({"name": "Other"})
+        theirs = self._partner("Theirs", "081200000001", company_id=other.id)
+        self.meta.company_id = self.env.company
+        self.told(self.meta, self.inbound("Halo"))
+        self.assertTrue(self.partner.whatsapp_opt_in)
+        self.assertFalse(theirs.whatsapp_last_inbound or theirs.whatsapp_opt_in)
+        theirs.whatsapp_opt_in = True
+        self.told(self.meta, self.inbound("STOP"))
+        self.assertFalse(self.partner.whatsapp_opt_in or theirs.whatsapp_opt_in, "the number is what counts")
+
+    def test_nobody_with_the_number(self):
+        event = self.told(self.meta, self.inbound("Halo", phone="+6281200000055"))
+        self.assertEqual(event.state, "unmatched")
+        event = self.told(self.meta, self.inbound("STOP", phone="+6281200000055"))
+        self.assertEqual((event.state, self.entry("+6281200000055").source), ("applied", "opt_out"))
+
+    def test_number_that_is_not_told(self):
+        event = self.told(self.meta, self.inbound("STOP", phone="", sender="ID.123"))
+        self.assertEqual(event.state, "unmatched")
+
+    def test_echo(self):
+        _row, log = self.send()
+        event = self.told(self.meta, self.inbound("STOP", message_id=log.external_message_id))
+        self.assertEqual((event.state, self.entry()), ("ignored", self.blacklist))
+
+    # === OPT-IN ===#
+
+    def test_policies(self):
+        for policy, text, expected in (
+            ("first_message", "Halo", True),
+            ("keyword", "Halo", False),
+            ("keyword", "Ya!", True),
+            ("keyword", "mulai", True),
+            ("none", "mulai", False),
+            ("nonsense", "Halo", True),
+        ):
+            with self.subTest(policy=policy, text=text):
+                self.partner.whatsapp_opt_in = False
+                self.policy(policy)
+                self.told(self.meta, self.inbound(text))
+                self.assertEqual(self.partner.whatsapp_opt_in, expected)
+                self.assertTrue(self.partner.whatsapp_last_inbound)
+
+    def test_date_and_note_once(self):
+        at = fields.Datetime.now() - timedelta(hours=2)
+        self.told(self.meta, self.inbound("Halo", at=at), self.inbound("Halo?", at=at + timedelta(hours=1)))
+        self.assertEqual(self.partner.whatsapp_opt_in_date, at)
+        self.assertEqual(len(self.notes()), 1)
+        self.told(self.meta, self.inbound("Halo"))
+        self.assertEqual(self.partner.whatsapp_opt_in_date, at)
+        self.assertEqual(len(self.notes()), 1)
+        self.assertNotIn("Halo", "".join(self.partner.message_ids.mapped("body")))
+
+    # === OPT-OUT ===#
+
+    def test_stop(self):
+        self.partner.whatsapp_opt_in = True
+        at = fields.Datetime.now() - timedelta(hours=2)
+        self.told(self.meta, self.inbound("stop!", at=at))
+        entry = self.entry()
+        self.assertEqual(
+            (entry.source, entry.date, entry.partner_id, entry.active), ("opt_out", at, self.partner, True)
+        )
+        self.assertTrue(entry.reason)
+        self.assertFalse(self.partner.whatsapp_opt_in or self.partner.whatsapp_opt_in_date)
+        self.assertEqual(len(self.notes()), 1)
+        rule = self._rule(self._trigger(), respect_blacklist=False)
+        row, _log = self.send(phone=NUMBER, rule_id=rule.id)
+        self.assertEqual((row.state, row.error_class), ("skipped", "blacklisted"))
+        self.told(self.meta, self.inbound("STOP"))
+        self.assertEqual((len(self.notes()), self.entry().date), (1, at), "said again, it is the same wish")
+
+    def test_waiting_messages_are_held_back(self):
+        row = self._row(scheduled_date=fields.Datetime.now() + DAY)
+        self.told(self.meta, self.inbound("BERHENTI"))
+        row.scheduled_date = fields.Datetime.now()
+        self.drain()
+        self.assertEqual(row.state, "skipped")
+
+    def test_messages_after_an_opt_out(self):
+        """Who opted out and writes for another reason has not changed their mind."""
+        self.told(self.meta, self.inbound("STOP"))
+        for text in ("Kapan izin saya selesai?", "Ya", "STOP 12345"):
+            self.told(self.meta, self.inbound(text))
+            self.assertTrue(self.entry().active, text)
+            self.assertFalse(self.partner.whatsapp_opt_in, text)
+
+    def test_start_lifts_it(self):
+        for word in ("START", "mulai"):
+            self.told(self.meta, self.inbound("STOP"))
+            self.assertTrue(self.entry().active)
+            self.told(self.meta, self.inbound(word))
+            self.assertFalse(self.entry().active, word)
+            self.assertTrue(self.partner.whatsapp_opt_in)
+        self.assertEqual(len(self.entry()), 1)
+
+    def test_start_without_opt_in_by_message(self):
+        self.policy("none")
+        self.told(self.meta, self.inbound("STOP"))
+        self.told(self.meta, self.inbound("START"))
+        self.assertFalse(self.entry().active)
+        self.assertFalse(self.partner.whatsapp_opt_in)
+
+    def test_start_does_not_lift_what_others_entered(self):
+        for source in ("manual", "provider"):
+            with self.subTest(source):
+                self.entry().unlink()
+                entry = self.blacklist.create({"phone_number": NUMBER, "source": source, "reason": "Debt"})
+                self.told(self.meta, self.inbound("START"))
+                self.assertEqual((entry.active, entry.source), (True, source))
+                self.told(self.meta, self.inbound("STOP"))
+                self.assertEqual(entry.source, "opt_out")
+                self.told(self.meta, self.inbound("START"))
+                self.assertEqual((entry.active, entry.source, entry.reason), (True, source, "Debt"))
+
+    def test_order_in_one_call(self):
+        now = fields.Datetime.now()
+        stop = self.inbound("STOP", at=now - timedelta(minutes=2))
+        start = self.inbound("START", at=now - timedelta(minutes=1))
+        self.told(self.meta, start, stop)
+        self.assertFalse(self.entry().active, "the time counts, not the place")
+        self.told(
+            self.meta,
+            self.inbound("START", at=now - timedelta(seconds=40)),
+            self.inbound("STOP", at=now - timedelta(seconds=30)),
+        )
+        self.assertTrue(self.entry().active)
+        self.assertFalse(self.partner.whatsapp_opt_in)
+
+    def test_start_that_comes_late(self):
+        now = fields.Datetime.now()
+        self.told(self.meta, self.inbound("STOP", at=now - timedelta(minutes=1)))
+        self.told(self.meta, self.inbound("START", at=now - timedelta(minutes=5)))
+        self.assertTrue(self.entry().active)
+
+    def test_preference(self):
+        self.partner.whatsapp_opt_in = True
+        self.told(self.meta, events.Preference("p1", NUMBER, True))
+        self.assertEqual(self.entry().source, "opt_out")
+        self.assertFalse(self.partner.whatsapp_opt_in or self.partner.whatsapp_last_inbound)
+        self.told(self.meta, events.Preference("p2", NUMBER, False))
+        self.assertFalse(self.entry().active)
+
+    def test_refused_at_once_for_an_opt_out(self):
+        """Somebody opted out at the service itself: a later message is refused before it leaves."""
+        twilio = self._provider("twilio", sequence=1)
+        self.meta.active = False
+        self.gateway.fault("twilio", "21610", times=1)
+        row, log = self.send(phone=NUMBER)
+        self.assertEqual((row.state, log.provider_id), ("failed", twilio))
+        self.assertEqual(self.entry().source, "opt_out")
+
+    def test_many_at_once(self):
+        partners = [self._partner(f"P{i}", f"0812000004{i:02}") for i in range(30)]
+        at = datetime.now().replace(microsecond=0) - timedelta(hours=30)
+        self.tell(self.meta, *(self.inbound("Halo", phone=one.whatsapp_e164, at=at) for one in partners))
+        self.env.invalidate_all()
+        with self.assertQueryCount(40):
+            self.events._apply()
+        self.assertTrue(all(one.whatsapp_opt_in for one in partners))
+
+    # === SETTINGS ===#
+
+    def test_settings(self):
+        settings = self.env["res.config.settings"].create({})
+        self.assertEqual(
+            (
+                settings.whatsapp_opt_in_policy,
+                settings.whatsapp_opt_out_words,
+                settings.whatsapp_opt_in_words,
+            ),
+            ("first_message", "STOP, BERHENTI, UNSUBSCRIBE", "START, MULAI, YA"),
+        )
+        settings.write({"whatsapp_opt_in_policy": "keyword", "whatsapp_opt_out_words": "cukup"})
+        settings.execute()
+        self.told(self.meta, self.inbound("Halo"), self.inbound("CUKUP."))
+        self.assertTrue(self.entry().active)
+
+
+class TestConsentOverHttp(DoorCase):
+    """The services' own webhooks of messages."""
+
+    def test_each_service(self):
+        for provider in (
+            self._meta(),
+            self._provider("fonnte"),
+            self._provider("watzap"),
+            self._provider("waha", app_secret="WAHA-SECRET-DEMO"),
+            self._provider("twilio"),
+        ):
+            with self.subTest(provider.provider_type):
+                self.connect(provider)
+                for text, blocked in (("Berhenti", True), ("MULAI", False)):
+                    told = {"text": text, "from": "6281200000001"}
+                    self.assertEqual(self.happen(provider, "inbound", **told), [200])
+                    self.env.invalidate_all()
+                    self.drain()
+                    self.assertEqual(self.blacklist.is_blacklisted(NUMBER), blocked)
+                    self.assertEqual(self.partner.whatsapp_opt_in, not blocked)
+
+    def test_native_control_of_meta(self):
+        meta = self._meta()
+        self.connect(meta)
+        self.happen(meta, "preference", value="stop", **{"from": "6281200000001"})
+        self.drain()
+        self.assertTrue(self.blacklist.is_blacklisted(NUMBER))
+
+    def test_waha_hides_the_number(self):
+        """A person without a number in the event (`…@lid`): the service is asked when they wish something."""
+        waha = self._provider("waha", app_secret="WAHA-SECRET-DEMO")
+        lid = f"{NUMBER[:0:-1]}00@lid"  # as the simulator hides numbers
+        said = (("Halo", lid), ("STOP", lid), ("STOP", "1@lid"))
+        told = [
+            events.Inbound(f"lid{at}", "", text=text, sender=sender) for at, (text, sender) in enumerate(said)
+        ]
+        hello, stop, stranger = self.told(waha, *told)
+        self.assertEqual((hello.state, stop.state, stranger.state), ("unmatched", "applied", "unmatched"))
+        self.assertTrue(self.blacklist.is_blacklisted(NUMBER))
+        asked = [one["path"] for one in self.gateway.requests(provider="waha") if "lids" in one["path"]]
+        self.assertEqual(len(asked), 2)
