@@ -263,7 +263,6 @@ class SicantikNotificationQueue(models.Model):
         for row in self:
             row.display_name = row.name
 
-    @api.depends("log_ids.delivery_state")
     def _compute_delivery_state(self):
         """Say what the provider has told of the newest attempt that it took."""
         logs = self.env["sicantik.notification.log"].search_fetch(

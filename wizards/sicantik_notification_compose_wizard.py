@@ -248,23 +248,23 @@ class SicantikNotificationComposeWizard(models.TransientModel):
         ]
 
     def _outlook(self, request, partner, plan, blocked, senders):
-        context = to_json(request.context)
+        values = to_json(request.context)
         if not partner:
             return Outlook(
-                "held", "no_recipient", _("Nobody to write to: choose a recipient."), context=context
+                "held", "no_recipient", _("Nobody to write to: choose a recipient."), context=values
             )
         if isinstance(plan, Refusal):
             outcome = "held" if plan.error_class in HELD_BACK else "fail"
-            return Outlook(outcome, plan.error_class, plan.error_message, context=context)
+            return Outlook(outcome, plan.error_class, plan.error_message, context=values)
         text = plan[0].message.text
         if blocked:
             source, reason = blocked
             reason = _("The number is on the blacklist: %s", reason or source)
-            return Outlook("held", "blacklisted", reason, text=text, context=context)
+            return Outlook("held", "blacklisted", reason, text=text, context=values)
         ready = [route for route in plan if not self._is_resting(senders[route.provider_id])]
         route = (ready or plan)[0]
         return Outlook(
-            "send", provider=senders[route.provider_id].name, text=route.message.text, context=context
+            "send", provider=senders[route.provider_id].name, text=route.message.text, context=values
         )
 
     @api.model
