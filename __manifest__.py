@@ -60,6 +60,7 @@
     "application": True,
     "uninstall_hook": "uninstall_hook",
     "assets": {
+        "web.assets_backend": ["sicantik_notification_automation/static/src/compose/*.scss"],
         "web.assets_tests": ["sicantik_notification_automation/static/tests/tours/*.js"],
     },
 }
