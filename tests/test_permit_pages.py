@@ -3,6 +3,7 @@
 from odoo import Command
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import Form
+from odoo.tools.safe_eval import safe_eval
 
 from .common import NotificationCase
 from .test_security import MODULE, SecurityCase
@@ -74,7 +75,7 @@ class TestStateButtons(SecurityCase):
                             self.assertRaises(UserError, getattr(record, button))
 
     def _is_invisible(self, condition, state):
-        return eval(condition, {"id": 1, "state": state})  # noqa: S307 - a view of this addon
+        return safe_eval(condition, {"id": 1, "state": state})
 
     def test_one_usual_next_step(self):
         """No state offers two primary buttons."""

@@ -18,7 +18,7 @@ class SicantikNotificationComposeLine(models.TransientModel):
     error_class = fields.Char(compute="_compute_outcome")
     reason = fields.Char(compute="_compute_outcome")
     provider_name = fields.Char(string="Provider", compute="_compute_outcome")
-    preview = fields.Text(string="Preview", compute="_compute_outcome")
+    preview = fields.Text(compute="_compute_outcome")
 
     @api.depends("res_id", "wizard_id.res_model")
     def _compute_record_name(self):

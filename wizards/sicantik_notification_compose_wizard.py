@@ -57,7 +57,7 @@ class SicantikNotificationComposeWizard(models.TransientModel):
     message_type = fields.Selection(
         [("template", "Template"), ("text", "Free Text")], required=True, default="template"
     )
-    template_id = fields.Many2one("sicantik.whatsapp.template.master", string="Template")
+    template_id = fields.Many2one("sicantik.whatsapp.template.master")
     usable_template_ids = fields.Many2many(
         "sicantik.whatsapp.template.master", compute="_compute_usable_template_ids"
     )
