@@ -35,6 +35,7 @@
         "views/ir_cron_views.xml",
         "views/sicantik_notification_test_wizard_views.xml",
         "views/sicantik_notification_preview_wizard_views.xml",
+        "views/sicantik_notification_overview_views.xml",
         "views/menus.xml",
         "data/ir_sequence_data.xml",
         "data/sicantik_permit_type_data.xml",
@@ -60,7 +61,10 @@
     "application": True,
     "uninstall_hook": "uninstall_hook",
     "assets": {
-        "web.assets_backend": ["sicantik_notification_automation/static/src/compose/*.scss"],
+        "web.assets_backend": [
+            "sicantik_notification_automation/static/src/overview/*",
+            "sicantik_notification_automation/static/src/compose/*",
+        ],
         "web.assets_tests": ["sicantik_notification_automation/static/tests/tours/*.js"],
     },
 }

@@ -46,6 +46,9 @@ from . import sicantik_whatsapp_template_master
 from . import sicantik_whatsapp_template_sync
 from . import sicantik_whatsapp_dispatcher
 from . import sicantik_auto_message
+from . import sicantik_notification_mending
+from . import sicantik_notification_attention
+from . import sicantik_notification_overview
 from . import mail_mail
 from . import mail_template
 from . import mail_thread

@@ -22,6 +22,7 @@ from . import test_lean
 from . import test_limits
 from . import test_models
 from . import test_moments
+from . import test_overview
 from . import test_permit_pages
 from . import test_plain_domain
 from . import test_queue

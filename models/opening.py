@@ -1,0 +1,31 @@
+"""Actions that open lists and forms, for what is not a button of a view."""
+
+
+def open_list(name, model, domain, records=None):
+    """Give the action that opens a list, or the form when it would have one record only.
+
+    :param str name: what its title says
+    :param records: the records of the list, where they are known
+    :rtype: dict
+    """
+    if records and len(records) == 1:
+        return open_form(model, records.id)
+    return {
+        "type": "ir.actions.act_window",
+        "name": name,
+        "res_model": model,
+        "domain": domain,
+        "views": [(False, "list"), (False, "form")],
+        "target": "current",
+    }
+
+
+def open_form(model, res_id):
+    """Give the action that opens a record."""
+    return {
+        "type": "ir.actions.act_window",
+        "res_model": model,
+        "res_id": res_id,
+        "views": [(False, "form")],
+        "target": "current",
+    }
