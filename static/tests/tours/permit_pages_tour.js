@@ -6,12 +6,22 @@ const type = (text) => (helpers) => (helpers.edit ? helpers.edit(text) : helpers
 const row = ".o_list_view .o_data_row:contains('Tour Applicant')";
 const messages = ".o_field_widget[name='notification_ids']";
 
+const view = (name, shown) => [
+    { content: `switch to ${name}`, trigger: `.o_switch_view.o_${name}`, run: "click" },
+    { content: `${name} is there`, trigger: shown, run: () => {} },
+];
+
 /**
  * A clerk approves a permit by its button, sees the message in the tab, sends it, and writes another by hand.
  */
 registry.category("web_tour.tours").add("sicantik_permit_pages", {
     test: true,
     steps: () => [
+        ...view("calendar", ".o_calendar_view .fc-daygrid-body, .o_calendar_view .fc-day-grid"),
+        ...view("pivot", ".o_pivot_view table"),
+        ...view("graph", ".o_graph_view canvas"),
+        ...view("kanban", ".o_kanban_group .o_kanban_record:contains('Tour Applicant')"),
+        ...view("list", row),
         {
             content: "open the permit",
             trigger: `${row} .o_data_cell[name='applicant_name']`,
