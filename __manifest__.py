@@ -16,6 +16,8 @@
         "views/sicantik_notification_queue_views.xml",
         "views/sicantik_notification_log_views.xml",
         "views/sicantik_notification_execution_views.xml",
+        # The forms of permits and documents have a button that opens it.
+        "views/sicantik_notification_compose_wizard_views.xml",
         "views/sicantik_whatsapp_event_views.xml",
         "views/sicantik_permit_type_views.xml",
         "views/sicantik_permit_views.xml",
@@ -59,7 +61,10 @@
     "application": True,
     "uninstall_hook": "uninstall_hook",
     "assets": {
-        "web.assets_backend": ["sicantik_notification_automation/static/src/overview/*"],
+        "web.assets_backend": [
+            "sicantik_notification_automation/static/src/overview/*",
+            "sicantik_notification_automation/static/src/compose/*",
+        ],
         "web.assets_tests": ["sicantik_notification_automation/static/tests/tours/*.js"],
     },
 }

@@ -2,6 +2,8 @@ from . import base
 from . import sicantik_notification_access
 from . import sicantik_notification_sending_hours
 from . import res_company
+from . import sicantik_state_mixin
+from . import sicantik_notification_mixin
 from . import sicantik_permit_type
 from . import sicantik_permit
 from . import sicantik_document
@@ -25,6 +27,7 @@ from . import sicantik_notification_quiet
 from . import sicantik_notification_cap
 from . import sicantik_notification_allowance
 from . import sicantik_notification_settlement
+from . import sicantik_notification_note
 from . import sicantik_notification_mail
 from . import sicantik_notification_worker
 from . import sicantik_notification_drain

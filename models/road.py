@@ -61,6 +61,7 @@ class Rule:
     quiet_hours: str = "company"
     window: Window | None = None
     mail_template_id: int | None = None
+    post_note: bool = False
 
 
 class Policy(NamedTuple):

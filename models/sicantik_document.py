@@ -15,10 +15,16 @@ DOCUMENT_STATES = [
 class SicantikDocument(models.Model):
     _name = "sicantik.document"
     _description = "SICANTIK Document"
-    _inherit = ["mail.thread", "mail.activity.mixin"]
+    _inherit = [
+        "mail.thread",
+        "mail.activity.mixin",
+        "sicantik.state.mixin",
+        "sicantik.notification.mixin",
+    ]
     _order = "id desc"
     _rec_names_search = ["name", "document_number"]
     _check_company_auto = True
+    _usual_states = ("draft", "uploaded", "pending_signature", "signed", "verified", "approved")
 
     document_number = fields.Char(index=True, copy=False, help="Given by the sequence when left empty.")
     name = fields.Char(required=True, tracking=True)
@@ -33,7 +39,13 @@ class SicantikDocument(models.Model):
         check_company=True,
     )
     state = fields.Selection(
-        DOCUMENT_STATES, string="Status", required=True, default="draft", copy=False, tracking=True
+        DOCUMENT_STATES,
+        string="Status",
+        required=True,
+        default="draft",
+        copy=False,
+        tracking=True,
+        group_expand="_expand_states",
     )
     requires_approval = fields.Boolean()
     pending_since = fields.Datetime(
@@ -88,3 +100,29 @@ class SicantikDocument(models.Model):
             if not vals.get("document_number"):
                 vals["document_number"] = self.env["ir.sequence"].next_by_code("sicantik.document")
         return super().create(vals_list)
+
+    # === BUTTONS ===#
+
+    def action_upload(self):
+        return self._move_to("uploaded", "draft")
+
+    def action_request_signature(self):
+        return self._move_to("pending_signature", "uploaded")
+
+    def action_sign(self):
+        return self._move_to("signed", "pending_signature")
+
+    def action_verify(self):
+        return self._move_to("verified", "signed")
+
+    def action_approve(self):
+        return self._move_to("approved", "signed", "verified")
+
+    def action_reject(self):
+        return self._move_to("rejected", "uploaded", "pending_signature", "signed", "verified")
+
+    def action_cancel(self):
+        return self._move_to("cancelled", "draft", "uploaded", "pending_signature")
+
+    def action_reset_to_draft(self):
+        return self._move_to("draft", "rejected", "cancelled")

@@ -92,6 +92,11 @@ class SicantikNotificationLog(models.Model):
         )
 
     @api.model
+    def _delivery_states(self):
+        """Give the delivery states with their labels in the user's language."""
+        return self._fields["delivery_state"]._description_selection(self.env)
+
+    @api.model
     def _record(self, vals_list):
         """Write log rows about messages that have no queue row, or whose queue row is not written yet.
 

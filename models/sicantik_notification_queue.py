@@ -212,6 +212,11 @@ class SicantikNotificationQueue(models.Model):
         readonly=True, copy=False, help="The day on which it is one of its recipient's messages."
     )
     log_ids = fields.One2many("sicantik.notification.log", "queue_id", readonly=True)
+    delivery_state = fields.Selection(
+        selection=lambda self: self.env["sicantik.notification.log"]._delivery_states(),
+        string="Delivery",
+        compute="_compute_delivery_state",
+    )
 
     _sql_constraints = [
         ("event_key_unique", "UNIQUE (event_key)", "This event has queued this message already."),
@@ -257,6 +262,17 @@ class SicantikNotificationQueue(models.Model):
     def _compute_display_name(self):
         for row in self:
             row.display_name = row.name
+
+    def _compute_delivery_state(self):
+        """Say what the provider has told of the newest attempt that it took."""
+        logs = self.env["sicantik.notification.log"].search_fetch(
+            [("queue_id", "in", self.ids), ("delivery_state", "!=", False)],
+            ["queue_id", "delivery_state"],
+            order="id",
+        )
+        told = {log.queue_id.id: log.delivery_state for log in logs}
+        for row in self:
+            row.delivery_state = told.get(row._origin.id, False)
 
     @api.depends("res_model", "res_id")
     def _compute_permit_id(self):

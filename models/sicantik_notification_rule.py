@@ -98,6 +98,11 @@ class SicantikNotificationRule(models.Model):
         default=True, help="Off: manual and provider entries are passed over, a person's own opt-out never."
     )
 
+    post_note = fields.Boolean(
+        string="Note on the Record",
+        help="Each message that was sent is noted in the history (chatter) of the record that it is about.",
+    )
+
     # When
     schedule_type = fields.Selection(
         [("immediate", "Immediate"), ("scheduled", "Scheduled"), ("batch", "Batch")],
@@ -731,6 +736,7 @@ class SicantikNotificationRule(models.Model):
             quiet_hours=self.quiet_hours,
             window=self._sending_window(),
             mail_template_id=self.mail_template_id.id or None,
+            post_note=self.post_note,
         )
 
     def _obeys(self, entry):

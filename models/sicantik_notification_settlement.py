@@ -73,12 +73,20 @@ class SicantikNotificationSettlement(models.AbstractModel):
             job.settled = values["state"]
         self._write_logs([log for job in jobs for log in self._prepare_logs(job)])
         self._write(worker, settled)
+        self._post_notes(jobs, rules)
         self._take_opt_outs(jobs)
         return Counter(
             values["state"]
             for values in settled
             if values["state"] != "pending" or values.get("next_retry_date")
         )
+
+    def _post_notes(self, jobs, rules):
+        """Have what was sent noted on its record, where the rule says so."""
+        noted = {id_ for id_, rule in rules.items() if rule.post_note}
+        sent = [job.row.id for job in jobs if job.row.rule_id in noted and job.settled == "sent"]
+        if sent:
+            self.env["sicantik.notification.note"]._post(sent)
 
     def _take_opt_outs(self, jobs):
         """Put on the blacklist who told a provider, and not us, that they want no messages."""

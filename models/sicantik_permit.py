@@ -17,10 +17,16 @@ PERMIT_STATES = [
 class SicantikPermit(models.Model):
     _name = "sicantik.permit"
     _description = "SICANTIK Permit"
-    _inherit = ["mail.thread", "mail.activity.mixin"]
+    _inherit = [
+        "mail.thread",
+        "mail.activity.mixin",
+        "sicantik.state.mixin",
+        "sicantik.notification.mixin",
+    ]
     _order = "id desc"
     _rec_names_search = ["registration_id", "permit_number", "applicant_name"]
     _check_company_auto = True
+    _usual_states = ("draft", "submitted", "processing", "approved", "active")
 
     registration_id = fields.Char(
         string="Registration Number",
@@ -36,7 +42,13 @@ class SicantikPermit(models.Model):
     permit_type_id = fields.Many2one("sicantik.permit.type", tracking=True)
     permit_type_name = fields.Char(related="permit_type_id.name", string="Permit Type Name", store=True)
     state = fields.Selection(
-        PERMIT_STATES, string="Status", required=True, default="draft", copy=False, tracking=True
+        PERMIT_STATES,
+        string="Status",
+        required=True,
+        default="draft",
+        copy=False,
+        tracking=True,
+        group_expand="_expand_states",
     )
     # The seeds speak of `state` and of `status`; both are this one value.
     status = fields.Selection(related="state", string="Permit Status", readonly=False, tracking=False)
@@ -100,9 +112,47 @@ class SicantikPermit(models.Model):
             ("expiry_date", "!=", False),
         ]
 
+    def _notification_owners(self):
+        """Show the messages about a permit's documents with those about the permit."""
+        documents = self.env["sicantik.document"].sudo().with_context(active_test=False)
+        documents = documents.search_fetch([("permit_id", "in", self.ids)], ["permit_id"])
+        return {
+            **super()._notification_owners(),
+            **{(one._name, one.id): one.permit_id.id for one in documents},
+        }
+
     @api.model_create_multi
     def create(self, vals_list):
         for vals in vals_list:
             if not vals.get("registration_id"):
                 vals["registration_id"] = self.env["ir.sequence"].next_by_code("sicantik.permit")
         return super().create(vals_list)
+
+    # === BUTTONS ===#
+
+    def action_submit(self):
+        return self._move_to("submitted", "draft")
+
+    def action_start_processing(self):
+        return self._move_to("processing", "submitted")
+
+    def action_approve(self):
+        return self._move_to("approved", "submitted", "processing")
+
+    def action_activate(self):
+        return self._move_to("active", "approved")
+
+    def action_reject(self):
+        return self._move_to("rejected", "submitted", "processing")
+
+    def action_expire(self):
+        return self._move_to("expired", "approved", "active")
+
+    def action_renew(self):
+        return self._move_to("renewed", "approved", "active", "expired")
+
+    def action_cancel(self):
+        return self._move_to("cancelled", "draft", "submitted", "processing", "approved", "active")
+
+    def action_reset_to_draft(self):
+        return self._move_to("draft", "rejected", "cancelled")

@@ -6,6 +6,7 @@ from . import test_capture
 from . import test_cleanup
 from . import test_clock
 from . import test_company_time
+from . import test_compose
 from . import test_concurrency
 from . import test_contact_input
 from . import test_consent
@@ -22,6 +23,7 @@ from . import test_limits
 from . import test_models
 from . import test_moments
 from . import test_overview
+from . import test_permit_pages
 from . import test_plain_domain
 from . import test_queue
 from . import test_quiet_hours

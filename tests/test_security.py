@@ -46,6 +46,8 @@ MATRIX = {
     "sicantik.whatsapp.event": {"manager": "r"},
     "sicantik.notification.test.wizard": WIZARD,
     "sicantik.notification.preview.wizard": WIZARD,
+    "sicantik.notification.compose.wizard": WIZARD,
+    "sicantik.notification.compose.line": WIZARD,
     "sicantik.notification.dry.run": {"manager": "rwcu"},
     "sicantik.notification.dry.run.line": {"manager": "rwcu"},
 }
