@@ -1,7 +1,7 @@
 {
     "name": "SICANTIK Notification Automation",
     "summary": "Tells people by WhatsApp when their permits and documents change",
-    "version": "17.0.1.1.0",
+    "version": "17.0.1.2.0",
     "author": "SICANTIK",
     "website": "https://sicantik.example.id",
     "license": "LGPL-3",
