@@ -12,6 +12,9 @@ _logger = logging.getLogger(__name__)
 MAX_RECORDS = 1000
 MAX_ID = 2**31 - 1
 MAX_KEY = 200
+# They are kept with each message.
+MAX_VALUES = 50
+MAX_TEXT = 1000
 NAMES = {"res_ids", "values", "event_key"}
 
 
@@ -79,10 +82,17 @@ class TriggerController(http.Controller):
                 400, f"Give “res_ids” as a list of 1 to {MAX_RECORDS} ids, which are whole numbers."
             )
         values = body.get("values", {})
-        if not isinstance(values, dict) or not all(
-            value is None or isinstance(value, str | int | float) for value in values.values()
+        if (
+            not isinstance(values, dict)
+            or len(values) > MAX_VALUES
+            or any(len(name) > MAX_TEXT or len(str(value)) > MAX_TEXT for name, value in values.items())
+            or not all(value is None or isinstance(value, str | int | float) for value in values.values())
         ):
-            raise doors.refused(400, "Give “values” as an object of texts, numbers, true, false or null.")
+            raise doors.refused(
+                400,
+                f"Give “values” as an object of texts (up to {MAX_TEXT} characters), numbers, true, false or "
+                f"null; up to {MAX_VALUES} of them.",
+            )
         event_key = body.get("event_key")
         if "event_key" in body and not (isinstance(event_key, str) and 0 < len(event_key) <= MAX_KEY):
             raise doors.refused(400, f"Give “event_key” as a text of 1 to {MAX_KEY} characters.")

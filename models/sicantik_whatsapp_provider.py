@@ -219,6 +219,12 @@ class SicantikWhatsappProvider(models.Model):
 
     # === ACTIONS ===#
 
+    def action_renew_webhook_url(self):
+        """Make new secret addresses for the webhooks; whoever knows the old ones can do nothing with them."""
+        check_access(self, "write")
+        for provider in self:
+            provider.webhook_token = self._default_webhook_token()
+
     def action_test_connection(self):
         """Ask the service whether it would take our messages; nothing is sent to anybody."""
         check_access(self, "write")

@@ -16,7 +16,7 @@ from odoo.tests import HttpCase
 from odoo.tools import mute_logger
 
 from ..controllers.doors import MAX_BODY
-from ..controllers.trigger import MAX_RECORDS
+from ..controllers.trigger import MAX_RECORDS, MAX_TEXT, MAX_VALUES
 from ..models import run
 from .common import ADDON, TIMEOUT
 from .test_security import SecurityCase
@@ -412,6 +412,9 @@ class TestTriggerDoor(DoorCase):
             *({"res_ids": [2**31]}, {"res_ids": [10**30]}),
             {"res_ids": list(range(1, MAX_RECORDS + 2))},
             *({**good, "values": value} for value in ([], "x", None, {"a": []}, {"a": {"b": 1}})),
+            {**good, "values": {"a": "x" * (MAX_TEXT + 1)}},
+            {**good, "values": {"x" * (MAX_TEXT + 1): "a"}},
+            {**good, "values": {str(n): n for n in range(MAX_VALUES + 1)}},
             *({**good, "event_key": key} for key in ("", None, 7, "x" * 201, ["x"])),
             {**good, "more": 1},
             {**good, "values": {"a": "\x00"}},

@@ -88,6 +88,20 @@ class TestDoor(DoorCase):
         self.fonnte.active = False
         self.assertRefused(self.call(path, "{}"), 404)
 
+    def test_a_new_address(self):
+        old = self.path(self.fonnte)
+        self.fonnte.action_renew_webhook_url()
+        self.assertRefused(self.call(old, "{}"), 404)
+        self.assertEqual(self.call(self.path(self.fonnte), "{}").status_code, 200)
+
+    def test_the_access_log_does_not_tell_the_address(self):
+        path = self.path(self.fonnte)
+        with self.assertLogs("werkzeug", logging.INFO) as log:
+            self.call(f"{path}?a=1", "{}")
+        told = "".join(log.output)
+        self.assertIn(f"POST /sicantik/webhook/{self.fonnte.id}/***?a=1 HTTP/1.1", told)
+        self.assertNotIn(self.fonnte.webhook_token, told)
+
     def test_without_a_token(self):
         """A copy of the database has none: nothing opens its doors."""
         self.fonnte.webhook_token = False

@@ -148,6 +148,14 @@ class TestSendWizard(WizardCase):
         wizard.action_send_test()
         self.assertEqual(len(self.gateway.messages()), 1)
 
+    def test_nothing_of_hidden_contacts(self):
+        """Values are offered with the rights of who asks."""
+        office = self.env["res.company"].create({"name": "Other office"})
+        hidden = self._partner("Hidden", "081200000009", company_id=office.id)
+        wizard = self.env["sicantik.notification.test.wizard"].with_user(self.user)
+        with self.assertRaises(AccessError):
+            wizard.create({"partner_id": hidden.id, "template_key": "permit_ready"}).read(["context_values"])
+
     def test_others(self):
         with self.assertRaises(AccessError):
             self.env["sicantik.notification.test.wizard"].with_user(self.employee).create(

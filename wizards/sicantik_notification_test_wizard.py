@@ -18,7 +18,11 @@ class SicantikNotificationTestWizard(models.TransientModel):
         compute="_compute_template_key", store=True, readonly=False, required=True, precompute=True
     )
     context_values = fields.Text(
-        compute="_compute_context_values", store=True, readonly=False, help="The parameters as a JSON object."
+        compute="_compute_context_values",
+        compute_sudo=False,  # it tells of the contact what its user may see
+        store=True,
+        readonly=False,
+        help="The parameters as a JSON object.",
     )
     provider_id = fields.Many2one("sicantik.whatsapp.provider", help="Empty: chosen as for any message.")
     result = fields.Text(readonly=True)
