@@ -194,9 +194,7 @@ class SicantikNotificationDrain(models.AbstractModel):
         self.env.cr.execute(
             """
             UPDATE sicantik_notification_queue
-               SET state = CASE WHEN campaign_id IN (SELECT id FROM sicantik_notification_campaign
-                                                      WHERE state = 'cancelled')
-                                THEN 'cancelled' ELSE 'pending' END,
+               SET state = 'pending',
                    worker = NULL, lease_until = NULL, provider_id = NULL, provider_type = NULL,
                    scheduled_date = GREATEST(scheduled_date, %s)
              WHERE id = ANY(%s) AND state = 'processing' AND worker = %s

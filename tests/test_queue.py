@@ -339,7 +339,10 @@ class TestQueue(NotificationCase):
         campaign.state = "cancelled"
         self.env.flush_all()
         self._settle(FIRST, jobs)
-        self.assertEqual(row.state, "cancelled")
+        self.assertEqual(row.state, "pending")
+        self.env["sicantik.notification.campaign"].cron_process_campaign_batch()
+        self.env.invalidate_all()
+        self.assertEqual((row.state, row.error_class, row.next_retry_date), ("cancelled", "cancelled", False))
 
     def _abandoned(self, provider=None, **vals):
         row = self._row()
@@ -414,6 +417,8 @@ class TestQueue(NotificationCase):
         self.env.flush_all()
         drain._release(FIRST, row.ids)
         self.env["sicantik.notification.worker"]._rescue()
+        self.env["sicantik.notification.campaign"].cron_process_campaign_batch()
+        self.env.invalidate_all()
         self.assertEqual((row + other).mapped("state"), ["cancelled"] * 2)
 
     def test_a_row_that_its_workers_die_of_is_taken_alone(self):
