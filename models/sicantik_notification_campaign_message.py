@@ -203,7 +203,9 @@ class SicantikNotificationCampaignMessage(models.AbstractModel):
                    event_key = again.event_key,
                    scheduled_date = {NOW} + again.position / %(size)s * %(minutes)s * interval '1 minute',
                    retry_count = 0, interrupted_count = 0, worker = NULL, held = NULL, next_retry_date = NULL,
-                   error_class = NULL, error_message = NULL, is_blacklisted = false, write_date = {NOW}
+                   error_class = NULL, error_message = NULL, is_blacklisted = false,
+                   late_provider_id = NULL,  -- what kept it from sending may have been mended
+                   write_date = {NOW}
               FROM again
              WHERE q.id = again.id
             """,
