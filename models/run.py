@@ -106,8 +106,9 @@ class Run:
         If that fails, messages are sent all the same.
         """
         self.listen_again = time.monotonic() + LISTEN_AGAIN
+        failing = set()
         try:
-            count, self.told_more = apply_pending(self.worker)
+            count, self.told_more = apply_pending(self.worker, failing)
             if count:
                 self.more = True
         except Exception as error:
@@ -120,6 +121,7 @@ class Run:
                 type(error).__name__,
                 "".join(traceback.format_tb(error.__traceback__)),
             )
+        self.look_at(failing)  # refused late: the watch has seen them as sent
 
     # === CLAIM ===#
 
@@ -217,7 +219,13 @@ class Run:
 
     def look_after(self, results):
         """Have campaigns paused that mostly fail."""
-        suspects = self.watch.note(results)
+        self.look_at(self.watch.note(results))
+
+    def look_at(self, suspects):
+        """Have those of the campaigns paused of whose last messages too many failed.
+
+        :param set suspects: ids of campaigns
+        """
         if suspects:
             self.watch.learn(
                 *self.worker.run(lambda env: env["sicantik.notification.campaign.health"]._look(suspects))

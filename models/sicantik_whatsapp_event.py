@@ -61,10 +61,13 @@ class Stored(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What became of an event: its new state, and a sentence where that needs one."""
+    """What became of an event: its new state, and a sentence where that needs one; the campaign of which a
+    message has failed by it.
+    """
 
     state: str
     note: str = ""
+    campaign_id: int | None = None
 
 
 APPLIED = Verdict("applied")
@@ -206,10 +209,11 @@ class SicantikWhatsappEvent(models.Model):
     # === APPLYING ===#
 
     @api.model
-    def _apply(self, ids=None):
+    def _apply(self, ids=None, failing=None):
         """Apply the next events, in the order in which they came. Call it in a transaction of its own.
 
         :param list ids: these ones; None for what is next
+        :param set failing: takes ids of campaigns of which messages have failed
         :return: how many were looked at
         :rtype: int
         """
@@ -232,6 +236,8 @@ class SicantikWhatsappEvent(models.Model):
             by_applier.setdefault(APPLIERS[kind], []).append(stored)
         for model, stored in by_applier.items():
             verdicts.update(self.env[model]._apply_events(stored))
+        if failing is not None:
+            failing |= {verdict.campaign_id for verdict in verdicts.values()} - {None}
         self._mark(verdicts)
         return len(verdicts)
 
@@ -330,10 +336,11 @@ class SicantikWhatsappEvent(models.Model):
             self.invalidate_model()
 
 
-def apply_pending(transactions):
+def apply_pending(transactions, failing):
     """Apply what providers have told; one event that cannot be applied costs the others nothing.
 
     :param Transactions transactions: where to run each chunk
+    :param set failing: takes ids of campaigns of which messages have failed, also when this raises
     :return: how many events were looked at, and whether there may be more of them
     :rtype: tuple
     """
@@ -342,11 +349,11 @@ def apply_pending(transactions):
     _ask_numbers(transactions)
     for _chunk in range(CHUNKS):
         try:
-            count = transactions.run(lambda env: env[MODEL]._apply())
+            count = transactions.run(lambda env: env[MODEL]._apply(failing=failing))
         except Exception:
             if transactions.is_lost:  # no more can be done
                 raise
-            count = _apply_one_by_one(transactions)
+            count = _apply_one_by_one(transactions, failing)
         total += count
         if count < CHUNK:
             return total, False
@@ -365,7 +372,7 @@ def _ask_numbers(transactions):
         transactions.run(lambda env: env[MODEL]._put_numbers(numbers))
 
 
-def _apply_one_by_one(transactions):
+def _apply_one_by_one(transactions, failing):
     ids = transactions.run(
         lambda env: (
             env[MODEL]
@@ -375,7 +382,7 @@ def _apply_one_by_one(transactions):
     )
     for id_ in ids:
         try:
-            transactions.run(lambda env, id_=id_: env[MODEL]._apply([id_]))
+            transactions.run(lambda env, id_=id_: env[MODEL]._apply([id_], failing))
         except Exception as error:
             if transactions.is_lost:
                 raise

@@ -1,6 +1,11 @@
 """Campaigns whose messages providers take, and refuse afterwards by webhook."""
 
-from .test_receipts import PAYMENT
+from datetime import timedelta
+
+from odoo import fields
+
+from ..models import sicantik_notification_campaign_health as health
+from .test_receipts import PAYMENT, RECIPIENT
 from .webhooks import EventCase
 
 
@@ -55,3 +60,46 @@ class TestCampaignReceipts(EventCase):
         self.refuse(row, **PAYMENT)
         self.drain()
         self.assertSent(row, fonnte.provider_type)
+
+    def _limits(self, percent, last):
+        for what, value in (("percent", percent), ("last", last)):
+            self.env["ir.config_parameter"].set_param(health.LIMITS[what][0], str(value))
+
+    def test_late_refusals_pause_it(self):
+        self._limits(50, 4)
+        rows = self._queue(6)
+        later = self._queue(1, scheduled_date=fields.Datetime.now() + timedelta(hours=1))
+        self.drain()
+        self.assertEqual(set(rows.mapped("state")), {"sent"})
+        self.refuse(rows[:1], **RECIPIENT)
+        self.assertEqual(self.campaign.state, "running", "one of four")
+        self.refuse(rows[1:], **RECIPIENT)
+        self.assertEqual(set(rows.mapped("state")), {"failed"})
+        self.assertEqual((self.campaign.state, later.state), ("paused", "pending"))
+        self.assertIn("of the last", self.campaign.state_reason)
+        self.assertTrue(self.campaign.activity_ids)
+
+    def test_late_refusals_one_by_one_pause_it_too(self):
+        """When events cannot be applied together, each is applied by itself."""
+        self._limits(50, 4)
+        rows = self._queue(4)
+        self._queue(1, scheduled_date=fields.Datetime.now() + timedelta(hours=1))
+        self.drain()
+        apply_ = type(self.events)._apply
+
+        def alone(events, ids=None, failing=None):
+            if ids is None:
+                raise ValueError
+            return apply_(events, ids, failing)
+
+        self.patch(type(self.events), "_apply", alone)
+        self.refuse(rows, **RECIPIENT)
+        self.assertEqual(self.campaign.state, "paused")
+
+    def test_late_refusals_of_other_messages_do_not_pause_it(self):
+        self._limits(50, 4)
+        self._queue(1, scheduled_date=fields.Datetime.now() + timedelta(hours=1))
+        for _number in range(4):
+            row, _log = self.send()
+            self.refuse(row, **RECIPIENT)
+        self.assertEqual(self.campaign.state, "running")
