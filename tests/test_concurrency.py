@@ -17,6 +17,8 @@ from odoo.tests import get_db_name, tagged
 from odoo.tests.common import BaseCase
 from odoo.tools import config, mute_logger
 
+from ..models import sicantik_notification_cap as cap
+from ..models import sicantik_notification_expansion as expansion
 from ..models import transaction
 from ..models.sicantik_notification_worker import LOCK_SPACE
 from ..providers import events
@@ -494,6 +496,15 @@ class TestConcurrency(ConcurrencyCase):
     def _delete(self, records):
         with self.environment() as env:
             records.with_env(env).unlink()
+
+    def test_advisory_locks_of_different_things(self):
+        """A number whose checksum is the id of a campaign waits for nobody who expands that."""
+        with self.environment() as one, self.environment() as other:
+            one.cr.execute("SELECT pg_advisory_lock(%s, 4711)", [expansion.LOCK_SPACE])
+            for space in (LOCK_SPACE, cap.LOCK_SPACE):
+                other.cr.execute("SELECT pg_try_advisory_xact_lock(%s, 4711)", [space])
+                self.assertTrue(other.cr.fetchone()[0], space)
+            one.cr.execute("SELECT pg_advisory_unlock_all()")
 
     def test_killed_while_events_are_applied(self):
         """What a killed process was applying is applied by the next one."""
