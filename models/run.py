@@ -34,6 +34,8 @@ LOOK_AGAIN = 1.0
 FRESH = 1.0
 # Seconds after which it looks for what providers have told.
 LISTEN_AGAIN = 1.0
+# … and after that failed: what it waited for, messages do not wait for again and again.
+LISTEN_AFTER_FAILURE = 60.0
 # A run waits so many seconds for a message's turn, when nobody waits for its end …
 LINGER = 30.0
 # … and so many when somebody does.
@@ -114,6 +116,7 @@ class Run:
             if self.worker.is_lost:
                 raise
             self.told_more = False  # not again and again in one run
+            self.listen_again = time.monotonic() + LISTEN_AFTER_FAILURE
             # The text of the error could quote a number or a message.
             _logger.error(
                 "Webhook events could not be applied: %s\n%s",

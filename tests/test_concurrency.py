@@ -25,6 +25,7 @@ from ..providers import events
 from .common import Gateway
 
 TIMEOUT = 60
+MODELS = "odoo.addons.sicantik_notification_automation.models"
 # A process of its own, with its own connection: says “ready”, waits for a line, runs the code.
 PROCESS = """
 import sys
@@ -505,6 +506,27 @@ class TestConcurrency(ConcurrencyCase):
                 other.cr.execute("SELECT pg_try_advisory_xact_lock(%s, 4711)", [space])
                 self.assertTrue(other.cr.fetchone()[0], space)
             one.cr.execute("SELECT pg_advisory_unlock_all()")
+
+    def test_receipts_of_messages_that_somebody_else_holds(self):
+        """They wait, and are applied when the messages are free."""
+        rows, ids = self._sent(2)
+        self._tell(*(events.Receipt(f"{id_}:read", id_, events.READ) for id_ in ids))
+        with self.environment() as other, patch.object(transaction, "LOCK_TIMEOUT", "100ms"):
+            other.cr.execute(
+                "SELECT id FROM sicantik_notification_log WHERE queue_id = %s FOR UPDATE", [rows[1].id]
+            )
+            with self.environment() as env, mute_logger(f"{MODELS}.run", "odoo.sql_db"):
+                env["sicantik.notification.queue"].cron_process_queue()
+            self.assertEqual(self._told(), ["applied", "pending"])
+        with self.environment() as env:
+            env["sicantik.notification.queue"].cron_process_queue()
+        self.assertEqual(self._told(), ["applied", "applied"])
+
+    def _told(self):
+        with self.environment() as env:
+            provider_id = self.ids["sicantik.whatsapp.provider"]
+            told = env["sicantik.whatsapp.event"].search([("provider_id", "=", provider_id)], order="id")
+            return told.mapped("state")
 
     def test_killed_while_events_are_applied(self):
         """What a killed process was applying is applied by the next one."""
