@@ -266,10 +266,11 @@ class SicantikWhatsappReceipt(models.AbstractModel):
         failed = [track for track in tracks if track.failed]
         arrived = [track for track in tracks if track.arrived]
         if failed:
-            self._refuse(failed)
+            # Before messages are locked: like the drain, which locks its allowances first.
             self.env["sicantik.whatsapp.circuit"]._note(
                 [(track.provider_id, _attempt(track.failed)) for track in failed]
             )
+            self._refuse(failed)
             reason = _("The provider reports that this person does not want messages.")
             now = fields.Datetime.now()
             self.env["sicantik.whatsapp.consent"]._opt_out(

@@ -440,6 +440,55 @@ class TestConcurrency(ConcurrencyCase):
             self.assertEqual(fire(env)["count"], 0)
             self.assertEqual(env["sicantik.notification.queue"].search_count([("res_id", "=", permit.id)]), 1)
 
+    # === WHO WAITS FOR WHOM ===#
+
+    def _looking(self, model, name, table):
+        """Have each call of a method look, from another connection, whether it finds rows of a table locked.
+
+        :return: what replaces the method, and the list that gets a bool for each call
+        """
+        method, locked = getattr(self.registry[model], name), []
+
+        def looking(*args, **kwargs):
+            with self.registry.cursor() as other:
+                other.execute(f"SELECT count(*) FROM {table}")
+                (count,) = other.fetchone()
+                other.execute(f"SELECT id FROM {table} FOR UPDATE SKIP LOCKED")
+                locked.append(len(other.fetchall()) < count)
+            return method(*args, **kwargs)
+
+        return patch.object(self.registry[model], name, looking), locked
+
+    def test_circuits_are_noted_before_allowances_are_asked_for(self):
+        """All workers lock allowances in one order: whoever held that of a provider first could wait for
+        another that waits for it.
+        """
+        with self.environment() as env:
+            provider_id = self.ids["sicantik.whatsapp.provider"]
+            env["sicantik.notification.allowance"]._lock([f"provider:{provider_id}"])
+            row = self._queue(env, 1)
+        self.gateway.account(fonnte={"connected": False})
+        patcher, locked = self._looking(
+            "sicantik.notification.allowance", "_admit", "sicantik_notification_allowance"
+        )
+        with patcher, self.environment() as env:
+            env["sicantik.notification.queue"].cron_process_queue()
+        with self.environment() as env:
+            self.assertEqual(row.with_env(env).log_ids.mapped("state"), ["failed"])
+            noted = env["sicantik.notification.allowance"].search([("failure_count", "=", 1)])
+            self.assertEqual(noted.subject, f"provider:{provider_id}")
+        self.assertGreater(len(locked), 1)
+        self.assertNotIn(True, locked)
+
+    def test_circuits_are_noted_before_messages_are_locked(self):
+        _rows, ids = self._sent(2)
+        refused = {"error_class": "account_blocked", "error_message": "Expired.", "scope": "acct"}
+        self._tell(*(events.Receipt(f"{id_}:failed", id_, events.FAILED, **refused) for id_ in ids))
+        patcher, locked = self._looking("sicantik.whatsapp.circuit", "_note", "sicantik_notification_queue")
+        with patcher, self.environment() as env:
+            self.assertEqual(env["sicantik.whatsapp.event"]._apply(), 2)
+        self.assertEqual(locked, [False])
+
     # === WHAT PROVIDERS TELL ===#
 
     def _sent(self, count):
