@@ -158,6 +158,7 @@ class SicantikWhatsappReceipt(models.AbstractModel):
                 by_row.setdefault(int(number), one)
         if not by_row:
             return 0
+        self.env["sicantik.auto.message"]._take_up([], [number for number in by_row if number < 2**31])
         # What is pending again would be sent a second time.
         self.env.cr.execute(
             """
@@ -265,6 +266,10 @@ class SicantikWhatsappReceipt(models.AbstractModel):
         """Let messages follow that were refused late, or that arrived although that was said."""
         failed = [track for track in tracks if track.failed]
         arrived = [track for track in tracks if track.arrived]
+        self.env["sicantik.auto.message"]._take_up(
+            [track.queue_id for track in failed if track.queue_id],
+            [track.queue_id for track in arrived if track.queue_id],
+        )
         if failed:
             # Before messages are locked: like the drain, which locks its allowances first.
             self.env["sicantik.whatsapp.circuit"]._note(
