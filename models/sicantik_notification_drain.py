@@ -100,6 +100,8 @@ class SicantikNotificationDrain(models.AbstractModel):
         with Worker(self.env) as worker:
             run = Run(worker, ids=list(ids), seconds=seconds)
             run.drain()
+            while run.ids and not run.is_over() and run.drain_alone():
+                _logger.info("Notification queue: a message that workers died of was taken alone")
             worker.run(lambda env: env["sicantik.auto.message"]._finish())
         if again:
             visible = committed(

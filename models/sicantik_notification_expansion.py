@@ -19,7 +19,7 @@ SLICE = 5
 # Seconds after which a campaign is looked at again that another process expands.
 LOOK_AGAIN = 10
 # The first half of the advisory locks of expansions; any number that nobody else uses.
-LOCK_SPACE = 727_101
+LOCK_SPACE = 727_102
 
 
 class Busy(Exception):

@@ -160,6 +160,7 @@ class SicantikWhatsappReceipt(models.AbstractModel):
                 by_row.setdefault(int(number), one)
         if not by_row:
             return 0
+        self.env["sicantik.auto.message"]._take_up([], [number for number in by_row if number < 2**31])
         # What is pending again would be sent a second time.
         self.env.cr.execute(
             """
@@ -271,11 +272,16 @@ class SicantikWhatsappReceipt(models.AbstractModel):
         ended = {}
         failed = [track for track in tracks if track.failed]
         arrived = [track for track in tracks if track.arrived]
+        self.env["sicantik.auto.message"]._take_up(
+            [track.queue_id for track in failed if track.queue_id],
+            [track.queue_id for track in arrived if track.queue_id],
+        )
         if failed:
-            ended = self._refuse(failed)
+            # Before messages are locked: like the drain, which locks its allowances first.
             self.env["sicantik.whatsapp.circuit"]._note(
                 [(track.provider_id, _attempt(track.failed)) for track in failed]
             )
+            ended = self._refuse(failed)
             reason = _("The provider reports that this person does not want messages.")
             now = fields.Datetime.now()
             self.env["sicantik.whatsapp.consent"]._opt_out(

@@ -434,6 +434,14 @@ class TestQueue(NotificationCase):
         self.drain()
         self.assertSent(row, "fonnte")
 
+    def test_process_now_takes_them_too(self):
+        rows = self._row() + self._row() + self._row()
+        rows[1:].interrupted_count = ALONE_FROM
+        rows.action_process()
+        self.env.invalidate_all()
+        self.assertEqual(rows.mapped("state"), ["sent"] * 3)
+        self.assertEqual(len(self.gateway.messages()), 3)
+
     def test_a_row_that_its_workers_die_of_ends(self):
         row = self._abandoned(interrupted_count=DEATHS - 1)
         with mute_logger(RESCUE):
