@@ -34,6 +34,8 @@ LOOK_AGAIN = 1.0
 FRESH = 1.0
 # Seconds after which it looks for what providers have told.
 LISTEN_AGAIN = 1.0
+# … and after that failed: what it waited for, messages do not wait for again and again.
+LISTEN_AFTER_FAILURE = 60.0
 # A run waits so many seconds for a message's turn, when nobody waits for its end …
 LINGER = 30.0
 # … and so many when somebody does.
@@ -106,20 +108,23 @@ class Run:
         If that fails, messages are sent all the same.
         """
         self.listen_again = time.monotonic() + LISTEN_AGAIN
+        failing = set()
         try:
-            count, self.told_more = apply_pending(self.worker)
+            count, self.told_more = apply_pending(self.worker, failing)
             if count:
                 self.more = True
         except Exception as error:
             if self.worker.is_lost:
                 raise
             self.told_more = False  # not again and again in one run
+            self.listen_again = time.monotonic() + LISTEN_AFTER_FAILURE
             # The text of the error could quote a number or a message.
             _logger.error(
                 "Webhook events could not be applied: %s\n%s",
                 type(error).__name__,
                 "".join(traceback.format_tb(error.__traceback__)),
             )
+        self.look_at(failing)  # refused late: the watch has seen them as sent
 
     # === CLAIM ===#
 
@@ -195,13 +200,14 @@ class Run:
         outcomes = [(route.provider_id, attempt) for _id, route, attempt in answers if attempt]
         room = IN_FLIGHT + AHEAD - len(self.flying) + len(answers)
         rows = [self.claimed.popleft() for _i in range(min(room, len(self.claimed)))] if plan else []
+        self.note(outcomes)
         try:
-            go, totals, results = self.worker.run(lambda env: self.step(env, ended, onward, rows, outcomes))
+            go, totals, results = self.worker.run(lambda env: self.step(env, ended, onward, rows))
         except Exception:
             if self.worker.is_lost:  # no more can be done
                 raise
             # One of them cannot be written or planned: each by itself, so that it costs the others nothing.
-            go, totals, results = self.one_by_one(ended, onward, rows, outcomes)
+            go, totals, results = self.one_by_one(ended, onward, rows)
         for id_, _route, _attempt in answers:
             del self.flying[id_]
         self.totals += totals
@@ -215,22 +221,41 @@ class Run:
         self.put_off([job.row.id for job in unsent], 0)
         self.look_after(results)
 
+    def note(self, outcomes):
+        """Take note of how providers are, in a transaction of its own: the step's takes other allowances, in
+        an order that all workers keep. If that fails, what has been sent is settled all the same.
+        """
+        if not outcomes:
+            return
+        try:
+            if self.worker.run(lambda env: env["sicantik.whatsapp.circuit"]._note(outcomes)):
+                self.directory = None  # to be read again
+        except Exception as error:
+            if self.worker.is_lost:
+                raise
+            self.log_failure("the circuits could not be told", error)
+
     def look_after(self, results):
         """Have campaigns paused that mostly fail."""
-        suspects = self.watch.note(results)
+        self.look_at(self.watch.note(results))
+
+    def look_at(self, suspects):
+        """Have those of the campaigns paused of whose last messages too many failed.
+
+        :param set suspects: ids of campaigns
+        """
         if suspects:
             self.watch.learn(
                 *self.worker.run(lambda env: env["sicantik.notification.campaign.health"]._look(suspects))
             )
 
-    def step(self, env, ended, onward, rows, outcomes):
+    def step(self, env, ended, onward, rows):
         """What a turn does in its transaction, which may be done again: it changes no job that it was
         given.
         """
         drain = env["sicantik.notification.drain"]
         settlement = env["sicantik.notification.settlement"]
-        changed = env["sicantik.whatsapp.circuit"]._note(outcomes)
-        self.read_facts(env, rows, changed)
+        self.read_facts(env, rows)
         senders = {sender.id: sender for sender in self.directory.senders}
         jobs = [
             replace(job, routes=list(job.routes), attempts=list(job.attempts)) for job in onward
@@ -244,25 +269,17 @@ class Run:
         results = [(job.row.campaign_id, job.settled) for job in ended + stay if job.row.campaign_id]
         return go, totals, results
 
-    def one_by_one(self, ended, onward, rows, outcomes):
+    def one_by_one(self, ended, onward, rows):
         go, totals, results = [], Counter(), []
         singles = [([job], [], []) for job in ended] + [([], [job], []) for job in onward]
         singles += [([], [], [row]) for row in rows]
         for one in singles:
-            news, outcomes = outcomes, []
             try:
-                gone, counts, ends = self.worker.run(
-                    lambda env, one=one, news=news: self.step(env, *one, news)
-                )
+                gone, counts, ends = self.worker.run(lambda env, one=one: self.step(env, *one))
             except Exception as error:
                 if self.worker.is_lost:
                     raise
-                # The text of a database error quotes the row, and with it numbers and names.
-                _logger.error(
-                    "Notification queue: a message could not be planned or settled: %s\n%s",
-                    type(error).__name__,
-                    "".join(traceback.format_tb(error.__traceback__)),
-                )
+                self.log_failure("a message could not be planned or settled", error)
                 self.put_off([row.id for row in one[2]])
                 continue
             go += gone
@@ -270,13 +287,22 @@ class Run:
             results += ends
         return go, totals, results
 
+    def log_failure(self, what, error):
+        # The text of a database error quotes the row, and with it numbers and names.
+        _logger.error(
+            "Notification queue: %s: %s\n%s",
+            what,
+            type(error).__name__,
+            "".join(traceback.format_tb(error.__traceback__)),
+        )
+
     def put_off(self, ids, seconds=60):
         """Give back rows, for a while: nothing of them has left."""
         if ids:
             number = self.worker.number
             self.worker.run(lambda env: env["sicantik.notification.drain"]._release(number, ids, seconds))
 
-    def read_facts(self, env, rows, changed):
+    def read_facts(self, env, rows):
         """Read providers, templates and rules again when they are stale or do not cover these rows."""
         now = time.monotonic()
         known = self.directory is not None and all(
@@ -285,7 +311,7 @@ class Run:
             and (not row.template_key or row.template_key in self.keys)
             for row in rows
         )
-        if known and not changed and now - self.read_at < FRESH:
+        if known and now - self.read_at < FRESH:
             return
         waiting = [*rows, *self.claimed, *(job.row for job in self.flying.values())]
         self.directory, self.rules = env["sicantik.notification.drain"]._facts(waiting)

@@ -22,6 +22,8 @@ ROWS_PER_CALL = 500
 SECONDS_PER_CALL = 20
 DAY = 24 * 3600
 OPEN = ("pending", "processing")
+# States of a message of which all rows have ended.
+ENDED = ("sent", "partial", "failed")
 # What is planned stays as it is, so that nobody is sent what nobody has read.
 PLAN = ("message", "contact_ids", "contact_input", "scheduled_at", "delay_seconds", "company_id")
 
@@ -530,6 +532,8 @@ class SicantikAutoMessage(models.Model):
         last = {message.id: date for message, date in groups}
         for message in self.browse(ids):
             of = Counter({state: count for (id_, state), count in counts.items() if id_ == message.id})
+            if any(of[state] for state in OPEN):
+                continue  # a row came back after they were found
             message.write(
                 {"state": self._final_state(of), "sent_at": last.get(message.id) or message.sent_at}
             )
@@ -546,9 +550,35 @@ class SicantikAutoMessage(models.Model):
 
     def _reopen(self):
         """Take up messages that had ended: a row of theirs is tried again."""
-        self.sudo().filtered(lambda message: message.state in ("partial", "failed")).write(
-            {"state": "sending"}
+        self.sudo().filtered(lambda message: message.state in ENDED).write({"state": "sending"})
+
+    @api.model
+    def _take_up(self, refused, arrived):
+        """Take up messages that had ended, before what is told of their rows is written: `_finish` decides
+        anew what became of them.
+
+        Those that are being sent are locked too, so that none is finished meanwhile.
+
+        :param list refused: ids of queue rows that were refused late
+        :param list arrived: ids of queue rows that arrived; of interest where that is news
+        """
+        if not refused and not arrived:
+            return
+        self.env.cr.execute(
+            """
+            UPDATE sicantik_auto_message SET state = 'sending'
+             WHERE id IN (SELECT id FROM sicantik_auto_message
+                           WHERE id IN (SELECT auto_message_id FROM sicantik_notification_queue
+                                         WHERE auto_message_id IS NOT NULL
+                                           AND (id = ANY(%s) OR id = ANY(%s) AND state <> 'sent'))
+                             AND state = ANY(%s)
+                        ORDER BY id
+                             FOR NO KEY UPDATE)
+            """,
+            [refused, arrived, ["sending", *ENDED]],
         )
+        if self.env.cr.rowcount:
+            self.invalidate_model(["state"])
 
     # === FROM OUTSIDE ===#
 

@@ -252,8 +252,17 @@ class SicantikNotificationCampaign(models.Model):
 
     @api.ondelete(at_uninstall=False)
     def _unlink_except_under_way(self):
-        if any(campaign.state in UNDER_WAY or campaign.rows_todo for campaign in self):
+        if any(campaign.state in UNDER_WAY for campaign in self):
             raise UserError(_("A campaign that is under way cannot be deleted. Cancel it first."))
+        # Without the campaign, nobody would know that they are not to be sent.
+        cancelled = self.filtered(lambda one: one.state == "cancelled")
+        left = [("campaign_id", "in", cancelled.ids), ("state", "in", OPEN)]
+        if any(cancelled.mapped("rows_todo")) or self.env["sicantik.notification.queue"].sudo().search_count(
+            left, limit=1
+        ):
+            raise UserError(
+                _("The messages of this campaign are still being cancelled. Delete it in a minute.")
+            )
 
     # === TRANSITIONS ===#
 
@@ -412,7 +421,6 @@ class SicantikNotificationCampaign(models.Model):
             )
         self._forget_failures()
         self._work_on_rows_now()
-        self._wake_campaign_cron()
         self.env["sicantik.notification.queue"]._wake_cron()
 
     def _finish_rows(self):
@@ -423,7 +431,11 @@ class SicantikNotificationCampaign(models.Model):
             campaign.env["sicantik.notification.campaign.message"]._step(campaign, None)
 
     def _work_on_rows_now(self):
-        """Move the first messages in the caller's transaction; wake the scheduled action for the others."""
+        """Move the first messages in the caller's transaction; wake the scheduled action for the others.
+
+        There may always be others: this transaction does not see what the drain has settled and the expansion
+        has queued since it began.
+        """
         for campaign in self:
             try:
                 with self.env.cr.savepoint():
@@ -433,8 +445,7 @@ class SicantikNotificationCampaign(models.Model):
                     raise
                 # The drain has just had one of them in its hands.
                 self.env.invalidate_all(flush=False)
-        if any(campaign.rows_todo for campaign in self):
-            self._wake_campaign_cron()
+        self._wake_campaign_cron()
 
     def _forget_failures(self):
         """Let no failure so far count against the campaigns any more."""
@@ -481,7 +492,7 @@ class SicantikNotificationCampaign(models.Model):
         self.env.cr.execute(
             """
             SELECT c.id FROM sicantik_notification_campaign c
-             WHERE c.state = 'running' AND c.expanded AND c.rows_todo IS NULL
+             WHERE c.state = 'running' AND c.expanded
                AND NOT EXISTS (SELECT 1 FROM sicantik_notification_queue q
                                 WHERE q.campaign_id = c.id AND q.state IN ('pending', 'processing'))
           ORDER BY c.id FOR NO KEY UPDATE SKIP LOCKED
@@ -489,7 +500,7 @@ class SicantikNotificationCampaign(models.Model):
         )
         ended = self.browse([id_ for (id_,) in self.env.cr.fetchall()])
         if ended:
-            ended._transition("complete", end_date=fields.Datetime.now())
+            ended._transition("complete", end_date=fields.Datetime.now(), rows_todo=False)
         return ended
 
     # === SCHEDULED ACTION ===#

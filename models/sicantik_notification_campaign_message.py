@@ -1,13 +1,20 @@
-from odoo import _, api, models
+from datetime import timedelta
+
+from odoo import _, api, fields, models
 
 from ..providers import errors
 from .sicantik_notification_log import MESSAGE, NOW
 from .sicantik_notification_queue import ONCE
 
-# The key of a message that was not told after all is free again for the next one (see the settlement).
-KEY_GIVEN_BACK = """
-    CASE WHEN position(%(once)s in q.event_key) > 0 THEN q.event_key || ':' || q.id ELSE q.event_key END
+# The key of a message that was not told after all is free again for the next one (see the settlement). One
+# that was interrupted, and waits to be sent again, may have left.
+INTERRUPTED = "q.error_class IS NOT DISTINCT FROM 'interrupted'"
+KEY_GIVEN_BACK = f"""
+    CASE WHEN position(%(once)s in q.event_key) > 0 AND NOT {INTERRUPTED}
+         THEN q.event_key || ':' || q.id ELSE q.event_key END
 """
+# For so long after a cancellation the scheduled action looks for messages that came back after all.
+FORGOTTEN = timedelta(days=1)
 
 
 class SicantikNotificationCampaignMessage(models.AbstractModel):
@@ -20,7 +27,10 @@ class SicantikNotificationCampaignMessage(models.AbstractModel):
     * A cancellation *cancels* them, each with its row in the log.
 
     What is chosen is MATERIALIZED: the planner must not evaluate a locking select more than once.
-    `rows_todo` of the campaign says what is still to be done. Who does a step has locked the campaign.
+    `rows_todo` of the campaign says what is still to be done. Who does a step has locked the campaign. Only
+    the scheduled action finds that it is done (`_is_done`): a button sees nothing that was committed since it
+    began. What a worker has in its hands comes back as pending, also to a cancelled campaign. It is cancelled
+    here and nowhere else, so that each message has its reason and its log row, and gives its key back.
     """
 
     _name = "sicantik.notification.campaign.message"
@@ -31,32 +41,56 @@ class SicantikNotificationCampaignMessage(models.AbstractModel):
         """Do what is to be done to the next messages.
 
         :param int limit: how many at most; None for all
-        :return: whether there is more to do
-        :rtype: bool
+        :return: how many were moved
+        :rtype: int
         """
-        todo = campaign.rows_todo
-        if not todo:
-            return False
+        if not campaign.rows_todo:
+            return 0
         self.env["sicantik.notification.queue"].flush_model()
-        count = getattr(self, f"_{todo}")(campaign, limit)
+        count = getattr(self, f"_{campaign.rows_todo}")(campaign, limit)
         self.env["sicantik.notification.queue"].invalidate_model(flush=False)
         self.env["sicantik.notification.queue"]._forget_counters()
-        if limit is not None and count == limit:
-            return True
-        # Others may have had some in their hands just now. Those of a pause are passed over by the claim.
-        if todo != "hold" and self._left(campaign, todo):
-            return False
-        campaign.write({"rows_todo": False})
-        return False
+        return count
 
     @api.model
-    def _left(self, campaign, todo):
-        which = "held" if todo == "release" else "state = 'pending'"
+    def _is_done(self, campaign):
+        """Tell whether nothing is left of what is to be done. Ask it in a transaction that is READ COMMITTED.
+
+        Others may have some messages in their hands just now: of a cancelled campaign, these are waited for.
+        Those of a pause are passed over by the claim.
+
+        :rtype: bool
+        """
+        if campaign.rows_todo == "hold":
+            return True
+        which = "held" if campaign.rows_todo == "release" else "state IN ('pending', 'processing')"
         self.env.cr.execute(
             f"SELECT 1 FROM sicantik_notification_queue WHERE campaign_id = %s AND {which} LIMIT 1",
             [campaign.id],
         )
-        return bool(self.env.cr.fetchone())
+        return not self.env.cr.fetchone()
+
+    @api.model
+    def _find_forgotten(self):
+        """Have the messages cancelled that came into the queue of a cancelled campaign when it seemed done:
+        a refusal or a retry that had begun before the cancellation.
+
+        Of campaigns that were cancelled lately only: to look through the messages of all takes long.
+        """
+        self.env["sicantik.notification.campaign"].flush_model(["state", "rows_todo", "end_date"])
+        self.env["sicantik.notification.queue"].flush_model(["state", "campaign_id"])
+        self.env.cr.execute(
+            """
+            UPDATE sicantik_notification_campaign AS c
+               SET rows_todo = 'cancel'
+             WHERE c.state = 'cancelled' AND c.rows_todo IS NULL
+               AND COALESCE(c.end_date, c.write_date) > %s
+               AND EXISTS (SELECT 1 FROM sicantik_notification_queue q
+                            WHERE q.campaign_id = c.id AND q.state = 'pending')
+            """,
+            [fields.Datetime.now() - FORGOTTEN],
+        )
+        self.env["sicantik.notification.campaign"].invalidate_model(["rows_todo"], flush=False)
 
     def _hold(self, campaign, limit):
         self.env.cr.execute(
@@ -107,7 +141,8 @@ class SicantikNotificationCampaignMessage(models.AbstractModel):
                  LIMIT %(limit)s FOR UPDATE SKIP LOCKED
             ), gone AS (
                 UPDATE sicantik_notification_queue AS q
-                   SET state = 'cancelled', held = NULL, error_class = 'cancelled',
+                   SET state = 'cancelled', held = NULL, next_retry_date = NULL,
+                       error_class = CASE WHEN {INTERRUPTED} THEN q.error_class ELSE 'cancelled' END,
                        error_message = %(reason)s, event_key = {KEY_GIVEN_BACK}, write_date = {NOW}
                   FROM chosen
                  WHERE q.id = chosen.id
@@ -168,7 +203,9 @@ class SicantikNotificationCampaignMessage(models.AbstractModel):
                    event_key = again.event_key,
                    scheduled_date = {NOW} + again.position / %(size)s * %(minutes)s * interval '1 minute',
                    retry_count = 0, interrupted_count = 0, worker = NULL, held = NULL, next_retry_date = NULL,
-                   error_class = NULL, error_message = NULL, is_blacklisted = false, write_date = {NOW}
+                   error_class = NULL, error_message = NULL, is_blacklisted = false,
+                   late_provider_id = NULL,  -- what kept it from sending may have been mended
+                   write_date = {NOW}
               FROM again
              WHERE q.id = again.id
             """,

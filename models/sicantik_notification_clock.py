@@ -104,6 +104,10 @@ class SicantikNotificationClock(models.AbstractModel):
         :return: [(name of the method that takes a step, trigger id)]
         :rtype: list
         """
+        # Of a version in which it could stay empty.
+        self.env[TRIGGERS].search(
+            [("trigger_type", "=", "cron"), ("next_run", "=", False), ("cron_interval_number", ">", 0)]
+        )._fill_next_run()
         self.env[TRIGGERS].flush_model()
         self.env["sicantik.notification.rule"].flush_model(["active", "trigger_id"])
         self.env.cr.execute(
@@ -259,6 +263,8 @@ class SicantikNotificationClock(models.AbstractModel):
             return None
         if not slot:
             slot, position = next_run, 0
+            if not trigger.first_run:  # counted from the last slot, the 31st would become the 28th for ever
+                self._write(trigger, first_run=slot)
             next_run = trigger._slot_after(now)
         more = False
         with trigger._fence(f"trigger {trigger.code}") as failure:

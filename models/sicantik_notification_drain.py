@@ -100,6 +100,8 @@ class SicantikNotificationDrain(models.AbstractModel):
         with Worker(self.env) as worker:
             run = Run(worker, ids=list(ids), seconds=seconds)
             run.drain()
+            while run.ids and not run.is_over() and run.drain_alone():
+                _logger.info("Notification queue: a message that workers died of was taken alone")
             worker.run(lambda env: env["sicantik.auto.message"]._finish())
         if again:
             visible = committed(
@@ -194,9 +196,7 @@ class SicantikNotificationDrain(models.AbstractModel):
         self.env.cr.execute(
             """
             UPDATE sicantik_notification_queue
-               SET state = CASE WHEN campaign_id IN (SELECT id FROM sicantik_notification_campaign
-                                                      WHERE state = 'cancelled')
-                                THEN 'cancelled' ELSE 'pending' END,
+               SET state = 'pending',
                    worker = NULL, lease_until = NULL, provider_id = NULL, provider_type = NULL,
                    scheduled_date = GREATEST(scheduled_date, %s)
              WHERE id = ANY(%s) AND state = 'processing' AND worker = %s

@@ -19,7 +19,7 @@ SLICE = 5
 # Seconds after which a campaign is looked at again that another process expands.
 LOOK_AGAIN = 10
 # The first half of the advisory locks of expansions; any number that nobody else uses.
-LOCK_SPACE = 727_101
+LOCK_SPACE = 727_102
 
 
 class Busy(Exception):
@@ -93,11 +93,14 @@ class SicantikNotificationExpansion(models.AbstractModel):
         budget = Budget(scheduled="lastcall" in self.env.context)  # set by the scheduler
         with Transactions(self.env) as transactions:
             worked = self._start_due(transactions)
-            moved, left = self._work_on_rows(transactions, budget)
+            moved, left, waiting = self._work_on_rows(transactions, budget)
             expanded, more = self._expand_all(transactions, budget)
             ended = transactions.run(lambda env: env["sicantik.notification.campaign"]._complete_ended().ids)
             if left or more:
                 transactions.run(lambda env: env["sicantik.notification.campaign"]._wake_campaign_cron())
+            elif waiting:  # for what workers have in their hands
+                later = fields.Datetime.now() + timedelta(seconds=LOOK_AGAIN)
+                transactions.run(lambda env: env["sicantik.notification.campaign"]._wake_campaign_cron(later))
         self.env["sicantik.notification.campaign"].invalidate_model()
         return len({*worked, *moved, *expanded, *ended})
 
@@ -130,19 +133,31 @@ class SicantikNotificationExpansion(models.AbstractModel):
 
     @api.model
     def _work_on_rows(self, transactions, budget):
+        """Do what transitions have asked of messages.
+
+        :return: ids of the campaigns that were worked on, whether the budget is spent, whether something is
+            still to be done to some of them
+        :rtype: tuple
+        """
+        transactions.run(lambda env: env["sicantik.notification.campaign.message"]._find_forgotten())
         todo = transactions.run(lambda env: env[self._name]._find(("rows_todo", "!=", False)))
         for id_ in todo:
             while not budget.is_over() and transactions.run(
                 lambda env, id_=id_: env[self._name]._rows_step(id_)
             ):
                 pass
-        return todo, budget.is_over()
+        waiting = transactions.run(lambda env: env[self._name]._find(("rows_todo", "!=", False)))
+        return todo, budget.is_over(), bool(waiting)
 
     def _rows_step(self, campaign_id):
+        """Move the next messages of a campaign; tell whether there are more at once."""
         campaign = self._shared(campaign_id)
-        return bool(campaign) and self.env["sicantik.notification.campaign.message"]._step(
-            campaign, ROWS_CHUNK
-        )
+        messages = self.env["sicantik.notification.campaign.message"]
+        if messages._step(campaign, ROWS_CHUNK) == ROWS_CHUNK:
+            return True
+        if campaign.rows_todo and messages._is_done(campaign):
+            campaign.write({"rows_todo": False})
+        return False
 
     @api.model
     def _expand_all(self, transactions, budget):

@@ -726,6 +726,7 @@ class SicantikNotificationQueue(models.Model):
         rows = self.sudo().filtered(lambda row: row.state in ("failed", "skipped"))
         if not rows:
             raise UserError(_("Only failed and skipped messages can be tried again."))
+        rows._check_not_cancelled()
         for row in rows:
             if row.channel == EMAIL and not row.email and row.partner_id.email_normalized:
                 row.email = row.partner_id.email_normalized
@@ -750,6 +751,21 @@ class SicantikNotificationQueue(models.Model):
         rows.auto_message_id._reopen()
         rows._wake_cron()
         return True
+
+    def _check_not_cancelled(self):
+        """Refuse what would never be sent.
+
+        :raise UserError: a campaign of these messages was cancelled
+        """
+        campaigns = self.campaign_id.filtered(lambda campaign: campaign.state == "cancelled")
+        if campaigns:
+            raise UserError(
+                _(
+                    "The campaign “%s” was cancelled: its messages are not sent any more. Relaunch it to "
+                    "write to those who have not been reached.",
+                    campaigns[0].name,
+                )
+            )
 
     def _take_keys_again(self):
         """Make rows that are tried again count as the message that is sent once; one that another row sends

@@ -196,8 +196,7 @@ class SicantikNotificationSettlement(models.AbstractModel):
         self.env.cr.execute(
             f"""
             UPDATE sicantik_notification_queue AS q
-               SET state = CASE WHEN s.state = 'pending' AND c.state = 'cancelled' THEN 'cancelled'
-                                ELSE s.state END,
+               SET state = s.state,
                    sent_date = s.sent_date,
                    provider_id = (SELECT id FROM sicantik_whatsapp_provider WHERE id = s.provider_id),
                    provider_type = s.provider_type,
@@ -222,8 +221,6 @@ class SicantikNotificationSettlement(models.AbstractModel):
                    write_date = now() at time zone 'UTC'
               FROM jsonb_to_recordset(%(settled)s::jsonb) AS s (
                        id integer, scheduled_date timestamp, interrupted_count integer, {types})
-              JOIN sicantik_notification_queue k ON k.id = s.id
-         LEFT JOIN sicantik_notification_campaign c ON c.id = k.campaign_id
              WHERE q.id = s.id AND COALESCE(q.worker, 0) = %(worker)s
                AND (q.state = 'processing' OR q.error_class = 'interrupted')
             """,

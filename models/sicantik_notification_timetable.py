@@ -154,7 +154,8 @@ class SicantikNotificationTimetable(models.Model):
     def _fill_next_run(self):
         """Give the next slot to those whose next run was left empty."""
         for trigger in self:
-            if trigger.trigger_type == "cron" and trigger.active and not trigger.next_run:
+            has_interval = trigger.cron_interval_number > 0 and trigger.cron_interval_type
+            if trigger.trigger_type == "cron" and trigger.active and has_interval and not trigger.next_run:
                 trigger.next_run = trigger._slot_after(fields.Datetime.now())
 
     def _wake_clock(self):

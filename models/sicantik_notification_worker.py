@@ -107,9 +107,7 @@ class SicantikNotificationWorker(models.AbstractModel):
         cr.execute(
             """
             UPDATE sicantik_notification_queue
-               SET state = CASE WHEN campaign_id IN (SELECT id FROM sicantik_notification_campaign
-                                                      WHERE state = 'cancelled')
-                                THEN 'cancelled' ELSE 'pending' END,
+               SET state = 'pending',
                    worker = NULL, lease_until = NULL,
                    interrupted_count = COALESCE(interrupted_count, 0) + 1
              WHERE id = ANY(%s)

@@ -39,7 +39,8 @@ class SicantikWhatsappCircuit(models.AbstractModel):
 
     @api.model
     def _note(self, outcomes, certain=False):
-        """Take note of what providers answered.
+        """Take note of what providers answered. Call it before anything else locks allowances in the same
+        transaction.
 
         :param list outcomes: (provider id, Attempt), in the order in which they came
         :param bool certain: whether a single failure is enough: the service itself says that nothing works
@@ -58,12 +59,12 @@ class SicantikWhatsappCircuit(models.AbstractModel):
                     pauses[provider_id] = max(until, pauses.get(provider_id, until))
             else:
                 history.setdefault(provider_id, []).append(attempt)
-        self.env["sicantik.notification.allowance"]._pause(pauses)
         failing = {id_ for id_, attempts in history.items() if any(self._is_failure(one) for one in attempts)}
         states = self._states(history, lock=False)
         concerned = failing | states.keys()
-        if concerned:
-            states = self._states(concerned, lock=True)
+        if pauses or concerned:  # all of them at once, in the order in which all workers lock them
+            states = self._states(concerned | pauses.keys(), lock=True)
+            self.env["sicantik.notification.allowance"]._pause(pauses)
             for id_ in sorted(concerned):
                 self._apply(id_, history[id_], states[id_], now, certain)
         return bool(pauses or concerned)

@@ -44,8 +44,11 @@ class SicantikWhatsappConsent(models.AbstractModel):
     def _apply_events(self, stored):
         """Apply messages and preferences of people.
 
+        Contacts that somebody else is writing are not waited for: what their numbers say stays pending, but
+        for opt-outs, which hold at once.
+
         :param list[Stored] stored: the events
-        :return: {event id: Verdict}
+        :return: {event id: Verdict} of those that were applied
         :rtype: dict
         """
         stored = sorted(stored, key=lambda one: (self._moment(one), one.id))
@@ -58,6 +61,7 @@ class SicantikWhatsappConsent(models.AbstractModel):
         partners = self._partners(phones)
         opted_out = self.env["sicantik.notification.blacklist"]._opted_out(phones)
         settings = self._settings()
+        busy = self._busy(partners)
         verdicts, wishes, windows = {}, {}, {}
         for one in stored:
             event, company = one.event, providers[one.provider_id].company_id
@@ -66,6 +70,8 @@ class SicantikWhatsappConsent(models.AbstractModel):
                 continue
             if not event.phone:
                 verdicts[one.id] = Verdict("unmatched", _("The provider did not tell the number."))
+                continue
+            if event.phone in busy:
                 continue
             known = partners[event.phone].filtered(lambda partner, of=company: self._concerns(partner, of))
             if isinstance(event, events.Inbound) and providers[one.provider_id].provider_type == "meta":
@@ -80,7 +86,24 @@ class SicantikWhatsappConsent(models.AbstractModel):
             )
         self._open_windows(windows)
         self._grant(wishes, partners)
+        if busy:
+            self._block([one for one in stored if one.id not in verdicts])
         return verdicts
+
+    @api.model
+    def _block(self, stored):
+        """Put numbers on the blacklist that opt out, and do nothing about their contacts.
+
+        :param list[Stored] stored: the events, in the order in which they came
+        """
+        settings, wishes = self._settings(), {}
+        ours = self._outgoing({getattr(one.event, "message_id", "") for one in stored} - {""})
+        for one in stored:
+            if one.event.phone and getattr(one.event, "message_id", "") not in ours:
+                self._decide(wishes.setdefault(one.event.phone, Wish()), one, None, settings)
+        self.env["sicantik.notification.blacklist"]._add_opt_outs(
+            {number: (wish.reason, wish.at, None) for number, wish in wishes.items() if wish.blocked}
+        )
 
     # === READING ===#
 
@@ -107,6 +130,17 @@ class SicantikWhatsappConsent(models.AbstractModel):
         ):
             found[partner.whatsapp_e164] |= partner
         return found
+
+    def _busy(self, partners):
+        """Lock contacts, and tell which numbers have one that is locked by somebody else."""
+        ids = [partner.id for found in partners.values() for partner in found]
+        if not ids:
+            return set()
+        self.env.cr.execute(
+            "SELECT id FROM res_partner WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED", [ids]
+        )
+        free = {id_ for (id_,) in self.env.cr.fetchall()}
+        return {number for number, found in partners.items() if not free.issuperset(found.ids)}
 
     def _concerns(self, partner, company):
         """Whether somebody who writes to a number of a company may be this contact."""

@@ -11,10 +11,12 @@ from odoo import api, fields, models
 from ..providers import events, provider_for
 from ..providers.base import storable
 from .limits import precise_now
+from .sicantik_notification_evaluation import CONCURRENCY_ERRORS
 
 _logger = logging.getLogger(__name__)
 
 MODEL = "sicantik.whatsapp.event"
+CONSENT = "sicantik.whatsapp.consent"
 KINDS = {
     "receipt": events.Receipt,
     "inbound": events.Inbound,
@@ -23,13 +25,13 @@ KINDS = {
     "sender": events.SenderChange,
 }
 KIND_OF = {event: kind for kind, event in KINDS.items()}
-# Who applies what; see `_apply`.
+# Who applies what; see `_apply`. In this order: like the drain, it locks allowances before messages.
 APPLIERS = {
-    "receipt": "sicantik.whatsapp.receipt",
-    "inbound": "sicantik.whatsapp.consent",
-    "preference": "sicantik.whatsapp.consent",
-    "template": "sicantik.whatsapp.template.sync",
     "sender": "sicantik.whatsapp.circuit",
+    "receipt": "sicantik.whatsapp.receipt",
+    "inbound": CONSENT,
+    "preference": CONSENT,
+    "template": "sicantik.whatsapp.template.sync",
 }
 # Events that one transaction applies, and so many such transactions before messages have their turn again.
 CHUNK = 200
@@ -42,13 +44,17 @@ FIRST_RETRY = timedelta(seconds=10)
 LONGEST_ID = 250
 # Seconds within which one call of the scheduled action is enough for all that comes.
 WAKE_INTERVAL = 2
-
-
+# How often a chunk is tried that meets what others are writing; after that it waits, so that messages need
+# not.
+TRIES = 2
 # The status of a message whose sender's number is still to be asked for; how long that may take in all, and
 # for one of them (connect, read).
 NUMBERLESS = "number unknown"
 ASK_SECONDS = 5.0
 ASK_TIMEOUT = (2.0, 3.0)
+# A service that did not answer is asked again after so long, for so long.
+ASK_AGAIN = timedelta(minutes=1)
+ASK_FOR = timedelta(days=1)
 
 
 class Stored(NamedTuple):
@@ -61,10 +67,13 @@ class Stored(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What became of an event: its new state, and a sentence where that needs one."""
+    """What became of an event: its new state, and a sentence where that needs one; the campaign of which a
+    message has failed by it.
+    """
 
     state: str
     note: str = ""
+    campaign_id: int | None = None
 
 
 APPLIED = Verdict("applied")
@@ -206,11 +215,15 @@ class SicantikWhatsappEvent(models.Model):
     # === APPLYING ===#
 
     @api.model
-    def _apply(self, ids=None):
+    def _apply(self, ids=None, failing=None):
         """Apply the next events, in the order in which they came. Call it in a transaction of its own.
 
+        An event that cannot be applied now, because somebody else is writing what it changes, stays
+        pending.
+
         :param list ids: these ones; None for what is next
-        :return: how many were looked at
+        :param set failing: takes ids of campaigns of which messages have failed
+        :return: how many were looked at; 0 when none of them could be applied
         :rtype: int
         """
         self.env.flush_all()
@@ -227,13 +240,17 @@ class SicantikWhatsappEvent(models.Model):
             {"any": ids is None, "ids": ids or [], "limit": CHUNK, "numberless": NUMBERLESS},
         )
         by_applier, verdicts = {}, {}
-        for id_, provider_id, kind, payload, date in self.env.cr.fetchall():
+        found = self.env.cr.fetchall()
+        for id_, provider_id, kind, payload, date in found:
             stored = Stored(id_, provider_id, self._event_of(kind, payload), date)
             by_applier.setdefault(APPLIERS[kind], []).append(stored)
-        for model, stored in by_applier.items():
-            verdicts.update(self.env[model]._apply_events(stored))
+        for model in dict.fromkeys(APPLIERS.values()):
+            if model in by_applier:
+                verdicts.update(self.env[model]._apply_events(by_applier[model]))
+        if failing is not None:
+            failing |= {verdict.campaign_id for verdict in verdicts.values()} - {None}
         self._mark(verdicts)
-        return len(verdicts)
+        return len(found) if verdicts else 0
 
     @api.model
     def _event_of(self, kind, payload):
@@ -241,6 +258,14 @@ class SicantikWhatsappEvent(models.Model):
         if values.get("at"):
             values["at"] = datetime.fromisoformat(values["at"])
         return KINDS[kind](**values)
+
+    @api.model
+    def _opt_out_alone(self, id_):
+        """Put the sender of an event on the blacklist who wants no messages, and do nothing else."""
+        event = self.browse(id_)
+        if APPLIERS[event.kind] == CONSENT:
+            told = self._event_of(event.kind, event.payload)
+            self.env[CONSENT]._block([Stored(id_, event.provider_id.id, told, event.create_date)])
 
     @api.model
     def _mark(self, verdicts):
@@ -271,6 +296,7 @@ class SicantikWhatsappEvent(models.Model):
     @api.model
     def _numberless(self):
         """Give messages of people whose number was not told; of wishes only, for each costs a request.
+        Services that have just not answered are left alone for a while.
 
         :return: [(event id, Account, the id of the person that was told)]
         :rtype: list
@@ -280,7 +306,10 @@ class SicantikWhatsappEvent(models.Model):
         )
         if not events_:
             return []
-        consent = self.env["sicantik.whatsapp.consent"]
+        since = fields.Datetime.now() - ASK_AGAIN
+        silent = events_.filtered(lambda one: one.write_date and one.write_date > since).provider_id
+        events_ = events_.filtered(lambda one: one.provider_id not in silent)
+        consent = self.env[CONSENT]
         wishes = events_.filtered(lambda one: consent._is_wish(self._event_of(one.kind, one.payload)))
         (events_ - wishes).write({"status": False})
         return [(one.id, one.provider_id._account(), json.loads(one.payload)["sender"]) for one in wishes]
@@ -289,10 +318,15 @@ class SicantikWhatsappEvent(models.Model):
     def _put_numbers(self, numbers):
         """Add numbers that services have told when they were asked.
 
-        :param dict numbers: {event id: E.164 number, or an empty text}
+        :param dict numbers: {event id: E.164 number, an empty text for none, or None: it did not answer}
         """
+        now = fields.Datetime.now()
         for event in self.browse(numbers):
-            payload = {**json.loads(event.payload), "phone": numbers[event.id]}
+            number = numbers[event.id]
+            if number is None and now - event.create_date < ASK_FOR:
+                event.write_date = now  # asked, not applied: it stays pending
+                continue
+            payload = {**json.loads(event.payload), "phone": number or ""}
             event.write({"payload": json.dumps(payload), "status": False})
 
     # === WHAT CAME TOO EARLY ===#
@@ -330,23 +364,25 @@ class SicantikWhatsappEvent(models.Model):
             self.invalidate_model()
 
 
-def apply_pending(transactions):
+def apply_pending(transactions, failing):
     """Apply what providers have told; one event that cannot be applied costs the others nothing.
 
     :param Transactions transactions: where to run each chunk
+    :param set failing: takes ids of campaigns of which messages have failed, also when this raises
     :return: how many events were looked at, and whether there may be more of them
     :rtype: tuple
+    :raise psycopg2.Error: others hold what has to be written; what was not applied is still pending
     """
     total = 0
     transactions.run(lambda env: env[MODEL]._look_again())
     _ask_numbers(transactions)
     for _chunk in range(CHUNKS):
         try:
-            count = transactions.run(lambda env: env[MODEL]._apply())
+            count = transactions.run(lambda env: env[MODEL]._apply(failing=failing), tries=TRIES)
         except Exception:
             if transactions.is_lost:  # no more can be done
                 raise
-            count = _apply_one_by_one(transactions)
+            count = _apply_one_by_one(transactions, failing)
         total += count
         if count < CHUNK:
             return total, False
@@ -365,7 +401,7 @@ def _ask_numbers(transactions):
         transactions.run(lambda env: env[MODEL]._put_numbers(numbers))
 
 
-def _apply_one_by_one(transactions):
+def _apply_one_by_one(transactions, failing):
     ids = transactions.run(
         lambda env: (
             env[MODEL]
@@ -375,20 +411,37 @@ def _apply_one_by_one(transactions):
     )
     for id_ in ids:
         try:
-            transactions.run(lambda env, id_=id_: env[MODEL]._apply([id_]))
+            transactions.run(lambda env, id_=id_: env[MODEL]._apply([id_], failing), tries=TRIES)
         except Exception as error:
-            if transactions.is_lost:
+            # What others hold they give back: the next run finds this event, and those after it.
+            if transactions.is_lost or getattr(error, "pgcode", None) in CONCURRENCY_ERRORS:
                 raise
-            # The text of the error could quote a number or a message.
-            _logger.error(
-                "WhatsApp event %s could not be applied: %s\n%s",
-                id_,
-                type(error).__name__,
-                "".join(traceback.format_tb(error.__traceback__)),
-            )
+            _log_failure("could not be applied", id_, error)
+            _keep_opt_out(transactions, id_)
             verdict = Verdict("ignored", type(error).__name__)
             transactions.run(lambda env, id_=id_, verdict=verdict: env[MODEL]._mark({id_: verdict}))
     return len(ids)
+
+
+def _keep_opt_out(transactions, id_):
+    """Of an event that is given up, keep at least that somebody wants no messages."""
+    try:
+        transactions.run(lambda env: env[MODEL]._opt_out_alone(id_), tries=TRIES)
+    except Exception as error:
+        if transactions.is_lost or getattr(error, "pgcode", None) in CONCURRENCY_ERRORS:
+            raise
+        _log_failure("was no readable wish either", id_, error)
+
+
+def _log_failure(what, id_, error):
+    # The text of the error could quote a number or a message.
+    _logger.error(
+        "WhatsApp event %s %s: %s\n%s",
+        id_,
+        what,
+        type(error).__name__,
+        "".join(traceback.format_tb(error.__traceback__)),
+    )
 
 
 def _iso(moment):

@@ -70,7 +70,9 @@ class SicantikWhatsappReceipt(models.AbstractModel):
             if one.id not in tracks:
                 verdicts[one.id] = Verdict("unmatched", _("No message of ours is known by this id."))
         self._write_logs([track for track in tracks.values() if track.changed])
-        self._tell_queue({track.id: track for track in tracks.values()}.values())
+        failed = self._tell_queue({track.id: track for track in tracks.values()}.values())
+        for id_, track in tracks.items():
+            verdicts[id_] = verdicts[id_]._replace(campaign_id=failed.get(track.queue_id))
         return verdicts
 
     # === WHICH MESSAGE ===#
@@ -159,6 +161,7 @@ class SicantikWhatsappReceipt(models.AbstractModel):
         if not by_row:
             return 0
         numbers = [number for number in by_row if number < 2**31]
+        self.env["sicantik.auto.message"]._take_up([], numbers)
         self._lock_rows(numbers)
         # What is pending again would be sent a second time. By whom it may have left, the log knows: the row
         # forgets it when it has to wait.
@@ -268,14 +271,23 @@ class SicantikWhatsappReceipt(models.AbstractModel):
     # === WHAT FOLLOWS ===#
 
     def _tell_queue(self, tracks):
-        """Let messages follow that were refused late, or that arrived although that was said."""
+        """Let messages follow that were refused late, or that arrived although that was said.
+
+        :return: as `_refuse`
+        """
+        ended = {}
         failed = [track for track in tracks if track.failed]
         arrived = [track for track in tracks if track.arrived]
+        self.env["sicantik.auto.message"]._take_up(
+            [track.queue_id for track in failed if track.queue_id],
+            [track.queue_id for track in arrived if track.queue_id],
+        )
         if failed:
-            self._refuse(failed)
+            # Before messages are locked: like the drain, which locks its allowances first.
             self.env["sicantik.whatsapp.circuit"]._note(
                 [(track.provider_id, _attempt(track.failed)) for track in failed]
             )
+            ended = self._refuse(failed)
             reason = _("The provider reports that this person does not want messages.")
             now = fields.Datetime.now()
             self.env["sicantik.whatsapp.consent"]._opt_out(
@@ -285,12 +297,16 @@ class SicantikWhatsappReceipt(models.AbstractModel):
             self._confirm(arrived)
         if failed or arrived:
             self._forget()
+        return ended
 
     def _refuse(self, tracks):
         """End messages that were refused late, or send them on.
 
         What concerns the account or the window says nothing against another provider: the message goes back
         into the queue once, to be planned without the one that refused it. Everything else ends it.
+
+        :return: {queue row id: campaign id} of messages of campaigns that have ended so
+        :rtype: dict
         """
         told = [
             {
@@ -305,7 +321,7 @@ class SicantikWhatsappReceipt(models.AbstractModel):
             if track.queue_id
         ]
         if not told:
-            return
+            return {}
         self._lock_rows([one["id"] for one in told])
         self.env.cr.execute(
             """
@@ -330,10 +346,13 @@ class SicantikWhatsappReceipt(models.AbstractModel):
                    write_date = now() at time zone 'UTC'
               FROM told
              WHERE q.id = told.id AND q.state = 'sent' AND q.external_message_id = told.external_message_id
+         RETURNING q.id, q.campaign_id, q.state
             """,
             {"told": json.dumps(told), "now": fields.Datetime.now(), "once": ONCE},
             log_exceptions=False,
         )
+        ended = self.env.cr.fetchall()
+        return {id_: campaign_id for id_, campaign_id, state in ended if campaign_id and state == "failed"}
 
     def _confirm(self, tracks):
         """Take back that messages failed: they arrived. One that waits to be sent on, or again, does not

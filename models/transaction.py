@@ -66,13 +66,14 @@ class Transactions:
     def __exit__(self, *_exception):
         self.close()
 
-    def run(self, work):
+    def run(self, work, tries=TRIES):
         """Run work(env) in a transaction and commit it.
 
         A transaction that collides with another one, or whose connection is lost, is tried again: `work` may
         run several times, the last time after a commit whose answer was lost.
 
         :param work: function of an Environment in superuser mode
+        :param int tries: how often at most, when it collides with others
         :return: what `work` returns; records must not leave it
         """
         if self._shared:
@@ -89,7 +90,7 @@ class Transactions:
                     time.sleep(random.uniform(0.5, 1.5))
                     continue
                 collisions += 1
-                if error.pgcode not in CONCURRENCY_ERRORS or collisions == TRIES:
+                if error.pgcode not in CONCURRENCY_ERRORS or collisions == tries:
                     raise
                 _logger.debug("transaction collided with another one (%s), trying again", error.pgcode)
                 time.sleep(random.uniform(0, 0.02 * 2**collisions))

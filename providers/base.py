@@ -162,12 +162,13 @@ class Provider(ABC):
             events.setdefault(event.key, event)
         return list(events.values())
 
-    def number_of(self, sender: str) -> str:
+    def number_of(self, sender: str) -> str | None:
         """Ask the service for the number behind the ``sender`` of an :class:`events.Inbound` without one.
 
         One request at most, where the service can be asked at all.
 
-        :return: E.164, or an empty text when it is not to be had. Raises nothing.
+        :return: E.164, or an empty text when it is not to be had; None when the service does not answer at
+            present, or not with that: ask again later. Raises nothing.
         """
         return ""
 

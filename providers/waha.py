@@ -146,15 +146,18 @@ class WahaProvider(WahaEvents):
 
     # -- Hidden numbers (providers.md 5.5) -------------------------------------------------------------------
 
-    def number_of(self, sender: str) -> str:
+    def number_of(self, sender: str) -> str | None:
+        """As for all. 404 is the answer of a server that does not know the person, or is too old to tell."""
         if not sender.endswith("@lid"):
             return ""
         session, lid = (quote(part, safe="") for part in (self.session, sender))
         try:
             answer = self._request(Request("GET", f"/api/{session}/lids/{lid}", headers=self._headers()))
         except TransportError:
+            return None
+        if answer.status in (400, 404):
             return ""
-        return e164(as_dict(answer.body).get("pn")) if answer.status == 200 else ""
+        return e164(as_dict(answer.body).get("pn")) if answer.status == 200 else None
 
     # -- Helpers ---------------------------------------------------------------------------------------------
 

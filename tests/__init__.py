@@ -2,6 +2,7 @@ from . import test_auto_message
 from . import test_auto_message_processes
 from . import test_campaign
 from . import test_campaign_concurrency
+from . import test_campaign_receipts
 from . import test_capture
 from . import test_cleanup
 from . import test_clock

@@ -17,7 +17,7 @@ from ..models import run
 from ..models import sicantik_auto_message as auto_messages
 from ..models.limits import Full, Ledger, Turns
 from ..models.road import Job, Row, Sender
-from ..providers import Route
+from ..providers import Route, events
 from .common import NotificationCase
 from .test_security import SecurityCase
 
@@ -282,6 +282,60 @@ class TestStates(AutoMessageCase):
         message.action_schedule()
         self.drain()
         self.assertEqual((message.state, message.sent_at), ("failed", False))
+
+    def _told(self, row, state, **values):
+        """Have Fonnte tell something of the last message of a row."""
+        id_ = row.log_ids.filtered("external_message_id")[-1:].external_message_id
+        self.env["sicantik.whatsapp.event"]._store(
+            self.fonnte, [events.Receipt(f"{id_}:{state}", id_, state, **values)]
+        )
+        self.drain()
+
+    def test_refused_late(self):
+        """It has not been sent then, and not failed when it arrived after all."""
+        message = self._message("081200000011", delay_seconds=0)
+        message.action_send_now()
+        self.drain()
+        self.assertEqual(message.state, "sent")
+        self._told(message.queue_ids, "failed", error_class="bad_recipient")
+        self.assertEqual((message.state, message.sent_count, message.failed_count), ("failed", 0, 1))
+        self._told(message.queue_ids, "delivered")
+        self.assertEqual((message.state, message.sent_count, message.failed_count), ("sent", 1, 0))
+
+    def test_refused_late_and_sent_on(self):
+        message = self._message("081200000011", delay_seconds=0)
+        message.action_send_now()
+        self.drain()
+        watzap = self._provider("watzap", sequence=9)
+        quiet = patch.object(type(self.env["sicantik.notification.drain"]), "_claim", return_value=[])
+        with quiet:
+            self._told(message.queue_ids, "failed", error_class="account_blocked")
+        self.assertEqual((message.state, message.queue_ids.state), ("sending", "pending"))
+        with self.assertRaises(UserError):
+            message.unlink()
+        self.drain()
+        self.assertEqual((message.state, message.queue_ids.provider_id), ("sent", watzap))
+
+    def test_proven_that_it_left(self):
+        message = self._message("081200000011", delay_seconds=0)
+        message.action_send_now()
+        row = message.queue_ids
+        row.write({"state": "failed", "error_class": "interrupted", "provider_id": self.fonnte.id})
+        self.drain()
+        self.assertEqual(message.state, "failed")
+        reference = f"{self.env.cr.dbname}:{row.id}"
+        told = events.Receipt("left", "LEFT", "sent", reference=reference)
+        self.env["sicantik.whatsapp.event"]._store(self.fonnte, [told])
+        self.drain()
+        self.assertEqual((message.state, message.sent_count), ("sent", 1))
+
+    def test_receipts_leave_what_is_sent_alone(self):
+        message = self._message("081200000011", delay_seconds=0)
+        message.action_send_now()
+        self.drain()
+        with patch.object(type(self.messages), "_finish", lambda messages: None):
+            self._told(message.queue_ids, "delivered")
+        self.assertEqual(message.state, "sent")
 
     def test_rows_cancelled_by_hand(self):
         message = self._message()

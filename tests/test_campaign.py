@@ -468,20 +468,104 @@ class TestCampaignPause(CampaignCase):
         campaign = self._campaign()
         campaign.action_start()
         drain = self.env["sicantik.notification.drain"]
-        drain._claim(1, 1)
+        claimed = self.queue.browse(drain._claim(1, 1)[0].id)
         campaign.action_cancel()
         self.assertEqual((campaign.total_cancelled, campaign.rows_todo), (2, "cancel"))
         self.env.flush_all()
         self.assertFalse(drain._claim(1, 100), "it holds for all at once")
         self.cron()
         self.assertEqual(
-            (campaign.total_cancelled, campaign.rows_todo, self.targets(campaign)), (4, False, 0)
+            (campaign.total_cancelled, campaign.rows_todo, self.targets(campaign)), (4, "cancel", 0)
         )
         self.assertEqual((campaign.total_pending, campaign.total_skipped), (1, 0))
         entries = campaign.log_ids
         self.assertEqual(entries.mapped("error_class"), ["cancelled"] * 4)
         self.assertIn("Cancelled by", entries[0].error_message)
         self.assertTrue(entries[0].phone and entries[0].partner_id)
+        with self.assertRaisesRegex(UserError, "still being cancelled"):
+            campaign.unlink()
+        self.cron()
+        self.assertEqual((claimed.state, campaign.rows_todo), ("processing", "cancel"), "it is waited for")
+        claimed.write({"state": "sent"})
+        self.cron()
+        self.assertFalse(campaign.rows_todo)
+        campaign.unlink()
+
+    def test_what_comes_back_to_a_cancelled_campaign(self):
+        """Whatever way it comes back, it ends as the others: reason, log row, and its key given back."""
+        self.rule.repeat_policy = "once"
+        campaign = self._campaign()
+        campaign.action_start()
+        drain = self.env["sicantik.notification.drain"]
+        released, settled, rescued = self.queue.browse([row.id for row in drain._claim(7, 3)])
+        campaign.action_cancel()
+        wait = {"state": "pending", "error_class": "limited", "retry_count": 0, "attempt_count": 0}
+        drain._release(7, released.ids)
+        self.env["sicantik.notification.settlement"]._write(7, [{"id": settled.id, **wait}])
+        self.env["sicantik.notification.worker"]._rescue()
+        self.env.invalidate_all()
+        rows = released + settled + rescued
+        self.assertEqual(set(rows.mapped("state")), {"pending"})
+        self.assertFalse(drain._claim(8, 100), "and is not sent meanwhile")
+        self.cron()
+        for row in rows:
+            self.assertEqual((row.state, row.error_class), ("cancelled", "cancelled"))
+            self.assertIn("Cancelled by", row.error_message)
+            self.assertAttempts(row, [("skipped", False, "cancelled")])
+        self.assertFalse(campaign.rows_todo)
+        again = self._campaign()
+        again.action_start()
+        self.assertEqual(self.queued(again), self.permits.ids)
+
+    def test_what_may_have_left_keeps_its_key(self):
+        self.rule.repeat_policy = "once"
+        campaign = self._campaign()
+        campaign.action_start()
+        row = self.rows(campaign_id=campaign.id)[0]
+        row.error_class = "interrupted"  # its provider sends such messages again
+        campaign.action_cancel()
+        self.assertEqual((row.state, row.error_class), ("cancelled", "interrupted"))
+        again = self._campaign()
+        again.action_start()
+        self.assertEqual(self.queued(again), self.permits.ids[1:], "they may have been told")
+
+    def test_cancel_wakes_until_nothing_is_left(self):
+        campaign = self._campaign()
+        campaign.action_start()
+        self.env["sicantik.notification.drain"]._claim(1, 1)
+        campaign.action_cancel()
+        triggers = self.env["ir.cron.trigger"].search([])
+        self.cron()
+        new = self.env["ir.cron.trigger"].search([]) - triggers
+        self.assertEqual(new.cron_id, self.env.ref(campaigns.CRON))
+        self.assertGreater(min(new.mapped("call_at")), fields.Datetime.now(), "not at once, again and again")
+
+    def test_retry_in_a_cancelled_campaign(self):
+        self.gateway.fault("fonnte", "target invalid")
+        campaign = self._campaign()
+        campaign.action_start()
+        rows = self.rows(campaign_id=campaign.id)
+        rows[1:].write({"scheduled_date": fields.Datetime.now() + timedelta(minutes=9)})
+        self.drain()
+        campaign.action_cancel()
+        self.assertEqual(rows[0].state, "failed")
+        with self.assertRaisesRegex(UserError, "Relaunch it"):
+            rows[0].action_retry()
+        self.assertEqual(rows[0].state, "failed")
+
+    def test_what_comes_back_late_is_found(self):
+        """A retry or a refusal that had begun before the cancellation, and was committed after its end."""
+        campaign = self._campaign()
+        campaign.action_start()
+        campaign.action_cancel()
+        self.cron()
+        self.assertFalse(campaign.rows_todo)
+        row = self.rows(campaign_id=campaign.id)[0]
+        row.write({"state": "pending", "error_class": False})
+        with self.assertRaisesRegex(UserError, "still being cancelled"):
+            campaign.unlink()
+        self.cron()
+        self.assertEqual((row.state, row.error_class, campaign.rows_todo), ("cancelled", "cancelled", False))
 
     def test_cancel_what_is_held(self):
         campaign = self._campaign()

@@ -175,6 +175,46 @@ class TestCampaignConcurrency(BaseCase):
             new = env["ir.cron.trigger"].search([("id", "not in", triggers)])
             self.assertIn(env.ref(campaigns.CRON), new.cron_id, "it looks again soon")
 
+    def test_cancel_while_a_message_comes_back(self):
+        """The button does not see that a message has come back: the scheduled action does."""
+        with self.environment() as env:
+            self.campaign(env).action_start()
+            row = self.campaign(env).queue_ids[0]
+            row.state = "processing"
+            env.flush_all()
+            env.cr.execute("UPDATE sicantik_notification_queue SET worker = 4711 WHERE id = %s", [row.id])
+        wait = {"state": "pending", "error_class": "limited", "retry_count": 0, "attempt_count": 0}
+        with self.environment() as button:
+            self.campaign(button).read(["state"])  # from here on it sees the database as it is now
+            with self.environment() as env:
+                env["sicantik.notification.settlement"]._write(4711, [{"id": row.id, **wait}])
+            self.campaign(button).action_cancel()
+        with self.environment() as env:
+            self.assertEqual(row.with_env(env).state, "pending")
+            self.assertEqual(self.campaign(env).rows_todo, "cancel")
+            env["sicantik.notification.campaign"].cron_process_campaign_batch()
+        with self.environment() as env:
+            row = row.with_env(env)
+            self.assertEqual((row.state, row.error_class), ("cancelled", "cancelled"))
+            self.assertEqual(len(row.log_ids), 1)
+            self.assertFalse(self.campaign(env).rows_todo)
+
+    def test_resume_while_messages_are_held(self):
+        """The button does not see that they have been held since it began: the scheduled action does."""
+        with self.environment() as env:
+            self.campaign(env).action_start()
+            self.campaign(env).action_pause()
+        with self.environment() as button:
+            self.campaign(button).read(["state"])
+            with self.environment() as env, patch.object(expansion, "ROWS_CHUNK", 4):
+                env["sicantik.notification.expansion"]._rows_step(self.campaign_id)
+            self.campaign(button).action_resume()
+        with self.environment() as env:
+            self.assertEqual(set(self.campaign(env).queue_ids.mapped("held")), {True})
+            env["sicantik.notification.campaign"].cron_process_campaign_batch()
+        with self.environment() as env:
+            self.assertEqual(set(self.campaign(env).queue_ids.mapped("held")), {False})
+
     def test_pause_while_it_expands(self):
         """The button waits for the chunk under way and then goes on: its row was not changed meanwhile."""
         with self.environment() as env:

@@ -152,6 +152,39 @@ class TestCronTrigger(ClockCase):
             self.assertEqual(trigger.next_run, datetime(2026, 5, 5, 11, 20))
         self.assertFalse(self._trigger("test_other", trigger_type="manual").next_run)
 
+    def test_of_a_version_without_next_runs(self):
+        """They were made when nothing ran them: the clock gives them their first run."""
+        trigger = self._trigger("test_before", trigger_type="cron", cron_interval_type="days")
+        odd = self._trigger("test_odd", trigger_type="cron", cron_interval_type="days")
+        self.env.flush_all()
+        self.cr.execute(
+            "UPDATE sicantik_notification_trigger SET next_run = NULL, first_run = NULL WHERE id = ANY(%s)",
+            [(trigger + odd).ids],
+        )
+        self.cr.execute(
+            "UPDATE sicantik_notification_trigger SET cron_interval_number = 0 WHERE id = %s", [odd.id]
+        )
+        self.env.invalidate_all()
+        rule = self._rule(trigger)
+        self.look(NINE)
+        self.assertEqual((trigger.next_run, odd.next_run), (NINE + DAILY, False))
+        self.look(NINE + DAILY)
+        self.assertTrue(self.rows(rule_id=rule.id))
+
+    def test_months_end_although_nobody_entered_the_run(self):
+        self.trigger.cron_interval_type = "months"
+        last = datetime(2026, 3, 31, 2)
+        self.trigger.next_run = last
+        self.env.flush_all()
+        self.cr.execute("UPDATE sicantik_notification_trigger SET first_run = NULL")
+        self.env.invalidate_all()
+        for run_, following in (
+            (last, datetime(2026, 4, 30, 2)),
+            (datetime(2026, 4, 30, 2), datetime(2026, 5, 31, 2)),
+        ):
+            self.look(run_)
+            self.assertEqual(self.trigger.next_run, following)
+
     def test_an_interval_is_needed(self):
         for values in ({"cron_interval_number": 0}, {"cron_interval_type": False}):
             with self.subTest(values), self.assertRaises(ValidationError), self.env.cr.savepoint():

@@ -17,12 +17,15 @@ from odoo.tests import get_db_name, tagged
 from odoo.tests.common import BaseCase
 from odoo.tools import config, mute_logger
 
+from ..models import sicantik_notification_cap as cap
+from ..models import sicantik_notification_expansion as expansion
 from ..models import transaction
 from ..models.sicantik_notification_worker import LOCK_SPACE
 from ..providers import events
 from .common import Gateway
 
 TIMEOUT = 60
+MODELS = "odoo.addons.sicantik_notification_automation.models"
 # A process of its own, with its own connection: says “ready”, waits for a line, runs the code.
 PROCESS = """
 import sys
@@ -437,6 +440,55 @@ class TestConcurrency(ConcurrencyCase):
             self.assertEqual(fire(env)["count"], 0)
             self.assertEqual(env["sicantik.notification.queue"].search_count([("res_id", "=", permit.id)]), 1)
 
+    # === WHO WAITS FOR WHOM ===#
+
+    def _looking(self, model, name, table):
+        """Have each call of a method look, from another connection, whether it finds rows of a table locked.
+
+        :return: what replaces the method, and the list that gets a bool for each call
+        """
+        method, locked = getattr(self.registry[model], name), []
+
+        def looking(*args, **kwargs):
+            with self.registry.cursor() as other:
+                other.execute(f"SELECT count(*) FROM {table}")
+                (count,) = other.fetchone()
+                other.execute(f"SELECT id FROM {table} FOR UPDATE SKIP LOCKED")
+                locked.append(len(other.fetchall()) < count)
+            return method(*args, **kwargs)
+
+        return patch.object(self.registry[model], name, looking), locked
+
+    def test_circuits_are_noted_before_allowances_are_asked_for(self):
+        """All workers lock allowances in one order: whoever held that of a provider first could wait for
+        another that waits for it.
+        """
+        with self.environment() as env:
+            provider_id = self.ids["sicantik.whatsapp.provider"]
+            env["sicantik.notification.allowance"]._lock([f"provider:{provider_id}"])
+            row = self._queue(env, 1)
+        self.gateway.account(fonnte={"connected": False})
+        patcher, locked = self._looking(
+            "sicantik.notification.allowance", "_admit", "sicantik_notification_allowance"
+        )
+        with patcher, self.environment() as env:
+            env["sicantik.notification.queue"].cron_process_queue()
+        with self.environment() as env:
+            self.assertEqual(row.with_env(env).log_ids.mapped("state"), ["failed"])
+            noted = env["sicantik.notification.allowance"].search([("failure_count", "=", 1)])
+            self.assertEqual(noted.subject, f"provider:{provider_id}")
+        self.assertGreater(len(locked), 1)
+        self.assertNotIn(True, locked)
+
+    def test_circuits_are_noted_before_messages_are_locked(self):
+        _rows, ids = self._sent(2)
+        refused = {"error_class": "account_blocked", "error_message": "Expired.", "scope": "acct"}
+        self._tell(*(events.Receipt(f"{id_}:failed", id_, events.FAILED, **refused) for id_ in ids))
+        patcher, locked = self._looking("sicantik.whatsapp.circuit", "_note", "sicantik_notification_queue")
+        with patcher, self.environment() as env:
+            self.assertEqual(env["sicantik.whatsapp.event"]._apply(), 2)
+        self.assertEqual(locked, [False])
+
     # === WHAT PROVIDERS TELL ===#
 
     def _sent(self, count):
@@ -494,6 +546,36 @@ class TestConcurrency(ConcurrencyCase):
     def _delete(self, records):
         with self.environment() as env:
             records.with_env(env).unlink()
+
+    def test_advisory_locks_of_different_things(self):
+        """A number whose checksum is the id of a campaign waits for nobody who expands that."""
+        with self.environment() as one, self.environment() as other:
+            one.cr.execute("SELECT pg_advisory_lock(%s, 4711)", [expansion.LOCK_SPACE])
+            for space in (LOCK_SPACE, cap.LOCK_SPACE):
+                other.cr.execute("SELECT pg_try_advisory_xact_lock(%s, 4711)", [space])
+                self.assertTrue(other.cr.fetchone()[0], space)
+            one.cr.execute("SELECT pg_advisory_unlock_all()")
+
+    def test_receipts_of_messages_that_somebody_else_holds(self):
+        """They wait, and are applied when the messages are free."""
+        rows, ids = self._sent(2)
+        self._tell(*(events.Receipt(f"{id_}:read", id_, events.READ) for id_ in ids))
+        with self.environment() as other, patch.object(transaction, "LOCK_TIMEOUT", "100ms"):
+            other.cr.execute(
+                "SELECT id FROM sicantik_notification_log WHERE queue_id = %s FOR UPDATE", [rows[1].id]
+            )
+            with self.environment() as env, mute_logger(f"{MODELS}.run", "odoo.sql_db"):
+                env["sicantik.notification.queue"].cron_process_queue()
+            self.assertEqual(self._told(), ["applied", "pending"])
+        with self.environment() as env:
+            env["sicantik.notification.queue"].cron_process_queue()
+        self.assertEqual(self._told(), ["applied", "applied"])
+
+    def _told(self):
+        with self.environment() as env:
+            provider_id = self.ids["sicantik.whatsapp.provider"]
+            told = env["sicantik.whatsapp.event"].search([("provider_id", "=", provider_id)], order="id")
+            return told.mapped("state")
 
     def test_killed_while_events_are_applied(self):
         """What a killed process was applying is applied by the next one."""

@@ -1,13 +1,17 @@
 """Messages of people to us: the 24-hour window, opt-in, opt-out."""
 
 from datetime import datetime, timedelta
+from unittest.mock import patch
 
 from odoo import fields
+from odoo.exceptions import ValidationError
 from odoo.tests import tagged
 from odoo.tests.common import BaseCase
+from odoo.tools import mute_logger
 
 from ..models import opt_words
 from ..providers import events
+from .test_concurrency import ConcurrencyCase
 from .webhooks import DoorCase, EventCase
 
 NUMBER = "+6281200000001"
@@ -267,6 +271,21 @@ class TestConsent(EventCase):
         self.assertEqual((row.state, log.provider_id), ("failed", twilio))
         self.assertEqual(self.entry().source, "opt_out")
 
+    def test_contact_that_cannot_be_written(self):
+        """What another addon says about contacts does not take an opt-out back."""
+        self.partner.whatsapp_opt_in = True
+
+        def refuse(records, vals):
+            raise ValidationError("Contacts are closed today.")
+
+        with (
+            patch.object(self.registry["res.partner"], "write", refuse),
+            mute_logger("odoo.addons.sicantik_notification_automation.models.sicantik_whatsapp_event"),
+        ):
+            event = self.told(self.meta, self.inbound("STOP"))
+        self.assertEqual((event.state, event.note), ("ignored", "ValidationError"))
+        self.assertEqual(self.entry().source, "opt_out")
+
     def test_many_at_once(self):
         partners = [self._partner(f"P{i}", f"0812000004{i:02}") for i in range(30)]
         at = datetime.now().replace(microsecond=0) - timedelta(hours=30)
@@ -292,6 +311,58 @@ class TestConsent(EventCase):
         settings.execute()
         self.told(self.meta, self.inbound("Halo"), self.inbound("CUKUP."))
         self.assertTrue(self.entry().active)
+
+
+@tagged("post_install", "-at_install")
+class TestConsentAcrossConnections(ConcurrencyCase):
+    NUMBER = "+6281200000099"
+
+    def tearDown(self):
+        with self.environment() as env:
+            entries = env["sicantik.notification.blacklist"].with_context(active_test=False)
+            entries.search([("phone_number", "=", self.NUMBER)]).unlink()
+        super().tearDown()
+
+    def _look(self):
+        """Run the scheduled action; give what became of the events, the consent, and the blacklist."""
+        with self.environment() as env:
+            env["sicantik.notification.queue"].cron_process_queue()
+        with self.environment() as env:
+            provider_id = self.ids["sicantik.whatsapp.provider"]
+            told = env["sicantik.whatsapp.event"].search([("provider_id", "=", provider_id)], order="id")
+            return (
+                told.mapped("state"),
+                env["res.partner"].browse(self.ids["res.partner"]).whatsapp_opt_in,
+                env["sicantik.notification.blacklist"].is_blacklisted(self.NUMBER),
+            )
+
+    def test_contact_that_somebody_else_is_writing(self):
+        """An opt-out holds at once; the rest is done when the contact is free, and nothing is lost."""
+        with self.environment() as env:
+            env["res.partner"].browse(self.ids["res.partner"]).whatsapp_opt_in = True
+            provider = env["sicantik.whatsapp.provider"].browse(self.ids["sicantik.whatsapp.provider"])
+            told = [
+                events.Inbound("in:1", self.NUMBER, text="STOP"),
+                events.Inbound("in:2", "+6281200000098", text="STOP"),
+            ]
+            env["sicantik.whatsapp.event"]._store(provider, told)
+        with self.environment() as other:
+            other.cr.execute("UPDATE res_partner SET comment = 'x' WHERE id = %s", [self.ids["res.partner"]])
+            self.assertEqual(self._look(), (["pending", "applied"], True, True))
+            self.assertEqual(self._look(), (["pending", "applied"], True, True))
+        self.assertEqual(self._look(), (["applied", "applied"], False, True))
+
+    def test_in_the_order_in_which_they_wrote(self):
+        with self.environment() as env:
+            provider = env["sicantik.whatsapp.provider"].browse(self.ids["sicantik.whatsapp.provider"])
+            told = [
+                events.Inbound(f"in:{n}", self.NUMBER, text=text) for n, text in enumerate(["STOP", "START"])
+            ]
+            env["sicantik.whatsapp.event"]._store(provider, told)
+        with self.environment() as other:
+            other.cr.execute("UPDATE res_partner SET comment = 'x' WHERE id = %s", [self.ids["res.partner"]])
+            self.assertEqual(self._look(), (["pending", "pending"], False, False))
+        self.assertEqual(self._look(), (["applied", "applied"], True, False))
 
 
 class TestConsentOverHttp(DoorCase):
@@ -335,3 +406,22 @@ class TestConsentOverHttp(DoorCase):
         self.assertTrue(self.blacklist.is_blacklisted(NUMBER))
         asked = [one["path"] for one in self.gateway.requests(provider="waha") if "lids" in one["path"]]
         self.assertEqual(len(asked), 2)
+
+    def test_waha_does_not_answer(self):
+        """It is asked again later, and not all the time; after a day the number is given up."""
+        waha = self._provider("waha", app_secret="WAHA-SECRET-DEMO")
+        lid = f"{NUMBER[:0:-1]}00@lid"
+        works, waha.base_url = waha.base_url, "http://127.0.0.1:9"
+        stop = self.told(waha, events.Inbound("lid", "", text="STOP", sender=lid))
+        self.assertEqual((stop.state, self.blacklist.is_blacklisted(NUMBER)), ("pending", False))
+        waha.base_url = works
+        self.drain()
+        self.assertEqual((stop.state, self.gateway.requests(provider="waha")), ("pending", []))
+        stop.sudo().write_date -= timedelta(minutes=2)
+        self.drain()
+        self.assertEqual((stop.state, self.blacklist.is_blacklisted(NUMBER)), ("applied", True))
+        waha.base_url = "http://127.0.0.1:9"
+        late = self.tell(waha, events.Inbound("late", "", text="STOP", sender=lid))
+        late.sudo().create_date -= 2 * DAY
+        self.drain()
+        self.assertEqual(late.state, "unmatched")

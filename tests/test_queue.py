@@ -339,7 +339,10 @@ class TestQueue(NotificationCase):
         campaign.state = "cancelled"
         self.env.flush_all()
         self._settle(FIRST, jobs)
-        self.assertEqual(row.state, "cancelled")
+        self.assertEqual(row.state, "pending")
+        self.env["sicantik.notification.campaign"].cron_process_campaign_batch()
+        self.env.invalidate_all()
+        self.assertEqual((row.state, row.error_class, row.next_retry_date), ("cancelled", "cancelled", False))
 
     def _abandoned(self, provider=None, **vals):
         row = self._row()
@@ -414,6 +417,8 @@ class TestQueue(NotificationCase):
         self.env.flush_all()
         drain._release(FIRST, row.ids)
         self.env["sicantik.notification.worker"]._rescue()
+        self.env["sicantik.notification.campaign"].cron_process_campaign_batch()
+        self.env.invalidate_all()
         self.assertEqual((row + other).mapped("state"), ["cancelled"] * 2)
 
     def test_a_row_that_its_workers_die_of_is_taken_alone(self):
@@ -428,6 +433,14 @@ class TestQueue(NotificationCase):
         row = self._abandoned(interrupted_count=ALONE_FROM)
         self.drain()
         self.assertSent(row, "fonnte")
+
+    def test_process_now_takes_them_too(self):
+        rows = self._row() + self._row() + self._row()
+        rows[1:].interrupted_count = ALONE_FROM
+        rows.action_process()
+        self.env.invalidate_all()
+        self.assertEqual(rows.mapped("state"), ["sent"] * 3)
+        self.assertEqual(len(self.gateway.messages()), 3)
 
     def test_a_row_that_its_workers_die_of_ends(self):
         row = self._abandoned(interrupted_count=DEATHS - 1)

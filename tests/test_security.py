@@ -181,6 +181,16 @@ class TestCompanies(SecurityCase):
         ):
             self.assertOwnOnly(model, *self._pair(model, **vals))
 
+    def test_whom_the_number_of_another_company_has_written_to(self):
+        mine, others = (
+            self.env["sicantik.whatsapp.pair"].create({"provider_id": provider.id, "phone": "+6281200000021"})
+            for provider in self._pair("sicantik.whatsapp.provider", name="M", provider_type="meta")
+        )
+        found = self.as_user("manager", "sicantik.whatsapp.pair").search([("phone", "=", "+6281200000021")])
+        self.assertEqual(found, mine)
+        with self.assertRaises(AccessError):
+            others.with_user(self.users["manager"]).read(["phone"])
+
     def test_log_of_another_company(self):
         mine, others = (
             self.logs._record([{"state": "sent", "company_id": company.id}])

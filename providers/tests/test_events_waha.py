@@ -210,9 +210,17 @@ class TestHiddenNumbers(unittest.TestCase):
 
     def test_not_asked(self):
         provider = provider_for(gateway().account("waha", base_url=f"http://127.0.0.1:{closed_port()}"))
-        for sender in ("", PHONE, "x@c.us", "1@lid"):
+        for sender in ("", PHONE, "x@c.us"):
             self.assertEqual(provider.number_of(sender), "")
         self.assertEqual(provider_for(offline("fonnte")).number_of("1@lid"), "")
+
+    def test_no_answer_for_now(self):
+        provider = provider_for(gateway().account("waha", base_url=f"http://127.0.0.1:{closed_port()}"))
+        self.assertIsNone(provider.number_of("1@lid"))
+        for status, number in ((500, None), (502, None), (429, None), (401, None), (422, None), (404, "")):
+            with self.subTest(status), saying({}, f"{status} Status") as server:
+                provider = provider_for(gateway().account("waha", base_url=server.url))
+                self.assertEqual(provider.number_of("1@lid"), number)
 
     def test_junk(self):
         for body in (b"<html>", [], {"pn": []}, {"pn": "x@c.us"}):
