@@ -12,6 +12,9 @@ _logger = logging.getLogger(__name__)
 MAX_RECORDS = 1000
 MAX_ID = 2**31 - 1
 MAX_KEY = 200
+# They are kept with each message; the text of a template has no room for longer ones.
+MAX_VALUES = 50
+MAX_TEXT = 1024
 NAMES = {"res_ids", "values", "event_key"}
 
 
@@ -83,6 +86,12 @@ class TriggerController(http.Controller):
             value is None or isinstance(value, str | int | float) for value in values.values()
         ):
             raise doors.refused(400, "Give “values” as an object of texts, numbers, true, false or null.")
+        texts = [text for text in (*values, *values.values()) if isinstance(text, str)]
+        if len(values) > MAX_VALUES or any(len(text) > MAX_TEXT for text in texts):
+            raise doors.refused(
+                400,
+                f"Give {MAX_VALUES} “values” at most, with names and texts of {MAX_TEXT} characters at most.",
+            )
         event_key = body.get("event_key")
         if "event_key" in body and not (isinstance(event_key, str) and 0 < len(event_key) <= MAX_KEY):
             raise doors.refused(400, f"Give “event_key” as a text of 1 to {MAX_KEY} characters.")

@@ -414,6 +414,9 @@ class TestTriggerDoor(DoorCase):
             *({**good, "values": value} for value in ([], "x", None, {"a": []}, {"a": {"b": 1}})),
             *({**good, "event_key": key} for key in ("", None, 7, "x" * 201, ["x"])),
             {**good, "more": 1},
+            {**good, "values": {"a": "x" * 1025}},
+            {**good, "values": {"x" * 1025: "a"}},
+            {**good, "values": {f"a{number}": 1 for number in range(51)}},
             {**good, "values": {"a": "\x00"}},
             {**good, "values": {"a\x00": "1"}},
             {**good, "event_key": "\x00"},
@@ -434,6 +437,7 @@ class TestTriggerDoor(DoorCase):
             "e": "' \" \\ %s {{x}} <b>",
             "": "",
             "f": "😀",
+            "g": "x" * 1024,
         }
         found = self.fire({"res_ids": [self.permit.id], "values": values}).json()
         self.assertEqual(found["count"], 1)
