@@ -12,9 +12,9 @@ _logger = logging.getLogger(__name__)
 MAX_RECORDS = 1000
 MAX_ID = 2**31 - 1
 MAX_KEY = 200
-# They are kept with each message.
+# They are kept with each message; the text of a template has no room for longer ones.
 MAX_VALUES = 50
-MAX_TEXT = 1000
+MAX_TEXT = 1024
 NAMES = {"res_ids", "values", "event_key"}
 
 
@@ -82,16 +82,15 @@ class TriggerController(http.Controller):
                 400, f"Give “res_ids” as a list of 1 to {MAX_RECORDS} ids, which are whole numbers."
             )
         values = body.get("values", {})
-        if (
-            not isinstance(values, dict)
-            or len(values) > MAX_VALUES
-            or any(len(name) > MAX_TEXT or len(str(value)) > MAX_TEXT for name, value in values.items())
-            or not all(value is None or isinstance(value, str | int | float) for value in values.values())
+        if not isinstance(values, dict) or not all(
+            value is None or isinstance(value, str | int | float) for value in values.values()
         ):
+            raise doors.refused(400, "Give “values” as an object of texts, numbers, true, false or null.")
+        texts = [text for text in (*values, *values.values()) if isinstance(text, str)]
+        if len(values) > MAX_VALUES or any(len(text) > MAX_TEXT for text in texts):
             raise doors.refused(
                 400,
-                f"Give “values” as an object of texts (up to {MAX_TEXT} characters), numbers, true, false or "
-                f"null; up to {MAX_VALUES} of them.",
+                f"Give {MAX_VALUES} “values” at most, with names and texts of {MAX_TEXT} characters at most.",
             )
         event_key = body.get("event_key")
         if "event_key" in body and not (isinstance(event_key, str) and 0 < len(event_key) <= MAX_KEY):

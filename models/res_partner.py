@@ -33,6 +33,13 @@ class ResPartner(models.Model):
         store=True,
         readonly=False,
     )
+    whatsapp_opt_out_date = fields.Datetime(
+        string="WhatsApp Opt-out Date",
+        readonly=True,
+        copy=False,
+        help="When the consent was withdrawn. After that a message brings it back by a word such as START "
+        "only.",
+    )
     whatsapp_last_inbound = fields.Datetime(
         string="Last WhatsApp Message Received",
         readonly=True,
@@ -71,6 +78,17 @@ class ResPartner(models.Model):
         for partner in self:
             last = partner.whatsapp_last_inbound
             partner.whatsapp_window_open = bool(last and last > since)
+
+    def write(self, vals):
+        if "whatsapp_opt_in" not in vals or "whatsapp_opt_out_date" in vals:
+            return super().write(vals)
+        if vals["whatsapp_opt_in"]:
+            return super().write({**vals, "whatsapp_opt_out_date": False})
+        withdrawn = self.filtered("whatsapp_opt_in")
+        result = super().write(vals)
+        if withdrawn:
+            super(ResPartner, withdrawn).write({"whatsapp_opt_out_date": fields.Datetime.now()})
+        return result
 
     @api.constrains("whatsapp_number")
     def _check_whatsapp_number(self):

@@ -18,6 +18,7 @@ POLICIES = [
     ("none", "Never by a message"),
 ]
 DEFAULT_POLICY = "first_message"
+PARTNER_FIELDS = ["whatsapp_e164", "whatsapp_opt_in", "whatsapp_opt_out_date", "company_id"]
 
 
 @dataclass(slots=True)
@@ -25,10 +26,12 @@ class Wish:
     """What a number wishes in the end, after all its messages: opted out or in, None for no wish.
 
     `partner_ids` are the contacts whose consent it is: with the number, in the company that was written to.
+    `in_words` tells that it was said, and not only understood from a message.
     """
 
     blocked: bool | None = None
     opted_in: bool | None = None
+    in_words: bool = False
     reason: str = ""
     at: datetime | None = None
     partner_ids: set = field(default_factory=set)
@@ -125,9 +128,7 @@ class SicantikWhatsappConsent(models.AbstractModel):
         """Give the contacts of numbers, archived ones too: {number: partners}."""
         found = defaultdict(self.env["res.partner"].browse)
         partners = self.env["res.partner"].with_context(active_test=False)
-        for partner in partners.search_fetch(
-            [("whatsapp_e164", "in", list(phones))], ["whatsapp_e164", "whatsapp_opt_in", "company_id"]
-        ):
+        for partner in partners.search_fetch([("whatsapp_e164", "in", list(phones))], PARTNER_FIELDS):
             found[partner.whatsapp_e164] |= partner
         return found
 
@@ -182,6 +183,7 @@ class SicantikWhatsappConsent(models.AbstractModel):
             reason = _("Wrote an opt-out word.")
         if said == "stop":
             wish.blocked, wish.opted_in, wish.reason, wish.at = True, False, reason, at
+            wish.in_words = False
             return True
         blocked = bool(opted_out_on) if wish.blocked is None else wish.blocked
         if said == "start" and blocked and wish.blocked is None and at < opted_out_on:
@@ -191,6 +193,7 @@ class SicantikWhatsappConsent(models.AbstractModel):
         agrees = {"first_message": True, "keyword": bool(said), "none": False}[policy]
         if agrees and not blocked:
             wish.opted_in, wish.at = True, wish.at if wish.opted_in else at
+            wish.in_words = wish.in_words or bool(said)
         return said == "start"
 
     # === WRITING ===#
@@ -239,7 +242,11 @@ class SicantikWhatsappConsent(models.AbstractModel):
         for number, wish in wishes.items():
             if wish.opted_in:
                 by_date[wish.at] |= partners[number].filtered(
-                    lambda partner, ids=wish.partner_ids: partner.id in ids and not partner.whatsapp_opt_in
+                    lambda partner, wish=wish: (
+                        partner.id in wish.partner_ids
+                        and not partner.whatsapp_opt_in
+                        and (wish.in_words or not partner.whatsapp_opt_out_date)
+                    )
                 )
         for at, agreed in by_date.items():
             agreed.with_context(tracking_disable=True).write(

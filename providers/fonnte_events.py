@@ -1,5 +1,6 @@
 """What Fonnte tells by webhook (providers.md 2.8, 2.9). Nothing is signed: the secret address is the key."""
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
@@ -90,12 +91,12 @@ class FonnteEvents(Provider):
             return  # an echo of our own
         text = words(body.get("message"), hooks.MAX_TEXT)
         button = words(body.get("text"), hooks.MAX_TEXT)
-        inbox, time = words(body.get("inboxid")), words(body.get("timestamp"))
-        what = ("inbox", inbox) if inbox else ("time", time, text, button)
+        inbox, sent = words(body.get("inboxid")), words(body.get("timestamp"))
+        what = ("inbox", inbox) if inbox else ("time", sent, text, button)
         yield Inbound(
             event_key("inbound", device, sender, *what, personal=True),
             phone,
-            at=moment(time),
+            at=moment(sent),
             text=text or button,
             payload=button,
             name=words(body.get("name")),
@@ -109,9 +110,9 @@ class FonnteEvents(Provider):
         if token and not hooks.same(token, self.token):
             return
         status = words(body.get("status")).lower()
-        key = event_key(
-            "sender", words(body.get("device")), status, words(body.get("timestamp")), personal=True
-        )
+        # Without a time of its own each one is news after a minute: the second disconnection too.
+        at = words(body.get("timestamp")) or f"received {time.time() // 60:.0f}"
+        key = event_key("sender", words(body.get("device")), status, at, personal=True)
         if status == "connect":
             yield SenderChange(key, True)
         else:

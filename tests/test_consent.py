@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 from odoo import fields
 from odoo.exceptions import ValidationError
-from odoo.tests import tagged
+from odoo.tests import Form, tagged
 from odoo.tests.common import BaseCase
 from odoo.tools import mute_logger
 
@@ -17,6 +17,7 @@ from .webhooks import DoorCase, EventCase
 NUMBER = "+6281200000001"
 PREFIX = "sicantik_notification_automation"
 DAY = timedelta(days=1)
+NEVER_ASKED = {"whatsapp_opt_in": False, "whatsapp_opt_out_date": False}
 
 
 @tagged("post_install", "-at_install")
@@ -85,7 +86,7 @@ class TestConsent(EventCase):
         super().setUpClass()
         cls.meta = cls._meta()
         cls.fonnte = cls._provider("fonnte")
-        cls.partner.whatsapp_opt_in = False
+        cls.partner.write(NEVER_ASKED)
 
     def policy(self, value):
         self.env["ir.config_parameter"].sudo().set_param(f"{PREFIX}.opt_in_policy", value)
@@ -156,7 +157,7 @@ class TestConsent(EventCase):
             ("nonsense", "Halo", True),
         ):
             with self.subTest(policy=policy, text=text):
-                self.partner.whatsapp_opt_in = False
+                self.partner.write(NEVER_ASKED)
                 self.policy(policy)
                 self.told(self.meta, self.inbound(text))
                 self.assertEqual(self.partner.whatsapp_opt_in, expected)
@@ -270,6 +271,19 @@ class TestConsent(EventCase):
         row, log = self.send(phone=NUMBER)
         self.assertEqual((row.state, log.provider_id), ("failed", twilio))
         self.assertEqual(self.entry().source, "opt_out")
+
+    def test_withdrawn_in_the_office(self):
+        """A consent that was withdrawn comes back by a word, and not by any message."""
+        self.told(self.meta, self.inbound("Halo"))
+        self.assertTrue(self.partner.whatsapp_opt_in)
+        with Form(self.partner) as form:
+            form.whatsapp_opt_in = False
+        self.assertTrue(self.partner.whatsapp_opt_out_date)
+        self.told(self.meta, self.inbound("no, please no messages"))
+        self.assertFalse(self.partner.whatsapp_opt_in)
+        self.told(self.meta, self.inbound("Halo"), self.inbound("START"))
+        self.assertTrue(self.partner.whatsapp_opt_in)
+        self.assertFalse(self.partner.whatsapp_opt_out_date)
 
     def test_contact_that_cannot_be_written(self):
         """What another addon says about contacts does not take an opt-out back."""

@@ -437,6 +437,7 @@ class TestTriggerDoor(DoorCase):
             "e": "' \" \\ %s {{x}} <b>",
             "": "",
             "f": "😀",
+            "g": "x" * 1024,
         }
         found = self.fire({"res_ids": [self.permit.id], "values": values}).json()
         self.assertEqual(found["count"], 1)

@@ -191,6 +191,15 @@ class TestCompanies(SecurityCase):
         with self.assertRaises(AccessError):
             others.with_user(self.users["manager"]).read(["phone"])
 
+    def test_names_of_contacts_of_another_company(self):
+        secret = self._partner("Secret", "081200000022", company_id=self.other.id)
+        vals = {"partner_id": secret.id, "template_key": "test_ready"}
+        for name in ("user", "manager"):
+            self.env.invalidate_all()
+            with self.subTest(name), self.assertRaises(AccessError):
+                wizard = self.as_user(name, "sicantik.notification.test.wizard").create(vals)
+                self.fail(wizard.context_values)
+
     def test_log_of_another_company(self):
         mine, others = (
             self.logs._record([{"state": "sent", "company_id": company.id}])

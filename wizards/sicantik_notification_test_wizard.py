@@ -17,11 +17,13 @@ class SicantikNotificationTestWizard(models.TransientModel):
     template_key = fields.Char(
         compute="_compute_template_key", store=True, readonly=False, required=True, precompute=True
     )
+    # With the rights of the user: it shows the recipient's name.
     context_values = fields.Text(
         compute="_compute_context_values",
-        compute_sudo=False,  # it tells of the contact what its user may see
+        compute_sudo=False,
         store=True,
         readonly=False,
+        precompute=True,
         help="The parameters as a JSON object.",
     )
     provider_id = fields.Many2one("sicantik.whatsapp.provider", help="Empty: chosen as for any message.")

@@ -2,6 +2,7 @@
 
 import datetime
 import unittest
+from unittest.mock import patch
 
 from .. import Malformed, errors, provider_for
 from ..events import STATES, Inbound, Receipt, SenderChange
@@ -166,6 +167,15 @@ class TestDevice(FonnteCase):
         self.assertNotEqual(event.key, works.key)
         later = self.event(**{**self.STATUS, "timestamp": 1760000200}, status="disconnect")
         self.assertNotEqual(event.key, later.key)
+
+    def test_without_a_time(self):
+        told = {"device": DEVICE, "status": "disconnect"}
+        with patch("time.time", return_value=1_760_000_100.0):
+            first, again = self.event(**told), self.event(**told)
+        with patch("time.time", return_value=1_760_000_220.0):
+            later = self.event(**told)
+        self.assertEqual(first.key, again.key)
+        self.assertNotEqual(first.key, later.key)
 
     def test_another_device(self):
         self.assertEqual(self.events(**{**self.STATUS, "token": "OTHER"}, status="disconnect"), [])
