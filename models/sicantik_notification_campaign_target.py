@@ -3,6 +3,9 @@ from odoo.tools import SQL
 
 from .unchecked import UncheckedMany2one
 
+# From so many targets on PostgreSQL has to know how many there are.
+MANY = 10_000
+
 
 class SicantikNotificationCampaignTarget(models.Model):
     """Records that a campaign is still to be sent for: its audience, frozen when it starts.
@@ -62,7 +65,11 @@ class SicantikNotificationCampaignTarget(models.Model):
                 records._name,
             )
         )
-        return self.env.cr.rowcount
+        count = self.env.cr.rowcount
+        if count > MANY:
+            # A million rows that nobody has counted yet would be read one by one for each chunk.
+            self.env.cr.execute("ANALYZE sicantik_notification_campaign_target")
+        return count
 
     @api.model
     def _take(self, campaign, after, limit):
@@ -73,16 +80,15 @@ class SicantikNotificationCampaignTarget(models.Model):
         :rtype: list[int]
         """
         self.env.cr.execute(
+            # By their places: a join would go over all targets of the campaign once for each, as long as
+            # PostgreSQL does not know how many there are. Nobody else writes them: see `Expansion`.
             """
-            WITH next AS MATERIALIZED (
-                SELECT res_id FROM sicantik_notification_campaign_target
-                 WHERE campaign_id = %(campaign)s AND res_id > %(after)s
-              ORDER BY res_id LIMIT %(limit)s
-            )
-            DELETE FROM sicantik_notification_campaign_target AS t
-             USING next
-             WHERE t.campaign_id = %(campaign)s AND t.res_id = next.res_id
-         RETURNING t.res_id
+            DELETE FROM sicantik_notification_campaign_target
+             WHERE ctid = ANY(ARRAY(
+                       SELECT ctid FROM sicantik_notification_campaign_target
+                        WHERE campaign_id = %(campaign)s AND res_id > %(after)s
+                     ORDER BY res_id LIMIT %(limit)s))
+         RETURNING res_id
             """,
             {"campaign": campaign.id, "after": after, "limit": limit},
         )
