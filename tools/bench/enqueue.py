@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from odoo import models
+
+from odoo.addons.sicantik_notification_automation.models.transaction import Transactions
 
 from . import world
 from .lines import ratios
@@ -83,7 +87,7 @@ class Campaign:
         )
 
     def run(self) -> float:
-        """Start it and go on until all targets are queued, each step in a transaction of its own.
+        """Start it and go on until all targets are queued, each step a call of its own.
 
         :return: seconds; those of the steps are in `steps`
         """
@@ -108,6 +112,26 @@ class Campaign:
             return env["sicantik.notification.campaign"].browse(self.id).expanded
 
 
+@contextlib.contextmanager
+def _transactions() -> Iterator[list[float]]:
+    """Note how many seconds each short transaction of the addon takes."""
+    spans: list[float] = []
+    original = Transactions.run
+
+    def run(self: Transactions, *args: Any, **options: Any) -> Any:
+        begin = time.perf_counter()
+        try:
+            return original(self, *args, **options)
+        finally:
+            spans.append(time.perf_counter() - begin)
+
+    Transactions.run = run
+    try:
+        yield spans
+    finally:
+        Transactions.run = original
+
+
 def _campaigns(session: Session, ids: dict[str, int]) -> None:
     """T5 and T6: the addon beside a naive loop and PostgreSQL's own speed."""
     size = session.size
@@ -115,9 +139,11 @@ def _campaigns(session: Session, ids: dict[str, int]) -> None:
     Campaign(session, ids, size.campaign_small).run()
     before = memory_mb()
     first = Campaign(session, ids, size.campaign)
-    first.run()
+    with _transactions() as spans:
+        first.run()
     session.add("T6", f"memory, {size.campaign:,} targets", [memory_mb("VmHWM") - before], "MB", at_most=100)
-    session.add("T6", "longest step, commit included", [max(first.steps)], "s", at_most=1)
+    # The first step is the button's, a transaction of its own.
+    session.add("T6", "longest transaction, commit included", [max(first.steps[0], *spans)], "s", at_most=1)
     with statements() as counts:
         Campaign(session, ids, size.campaign_small).run()
     tell("campaigns, naive, INSERT SELECT")
