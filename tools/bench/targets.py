@@ -62,8 +62,7 @@ TARGETS = {
     "T6": Target(
         "Campaign: linear and bounded",
         "enqueue",
-        "The campaign of T5, large against small; the longest transaction and the memory of the "
-        "process.",
+        "The campaign of T5, large against small; the longest transaction and the memory of the process.",
     ),
     "T7": Target(
         "The queue table is lean",
