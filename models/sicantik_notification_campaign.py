@@ -503,6 +503,15 @@ class SicantikNotificationCampaign(models.Model):
             ended._transition("complete", end_date=fields.Datetime.now(), rows_todo=False)
         return ended
 
+    def _reopen(self):
+        """Have campaigns that were completed run on: messages of them have come back into the queue."""
+        completed = self.sudo().filtered(lambda campaign: campaign.state == "completed")
+        if completed:
+            completed._lock()
+            completed.filtered(lambda campaign: campaign.state == "completed")._transition(
+                "retry", end_date=False
+            )
+
     # === SCHEDULED ACTION ===#
 
     @api.model

@@ -749,6 +749,7 @@ class SicantikNotificationQueue(models.Model):
             }
         )
         rows.auto_message_id._reopen()
+        rows.campaign_id._reopen()
         rows._wake_cron()
         return True
 

@@ -351,8 +351,12 @@ class SicantikWhatsappReceipt(models.AbstractModel):
             {"told": json.dumps(told), "now": fields.Datetime.now(), "once": ONCE},
             log_exceptions=False,
         )
-        ended = self.env.cr.fetchall()
-        return {id_: campaign_id for id_, campaign_id, state in ended if campaign_id and state == "failed"}
+        moved = [
+            (id_, campaign_id, state) for id_, campaign_id, state in self.env.cr.fetchall() if campaign_id
+        ]
+        again = {campaign_id for _id, campaign_id, state in moved if state == "pending"}
+        self.env["sicantik.notification.campaign"].browse(again)._reopen()
+        return {id_: campaign_id for id_, campaign_id, state in moved if state == "failed"}
 
     def _confirm(self, tracks):
         """Take back that messages failed: they arrived. One that waits to be sent on, or again, does not

@@ -48,6 +48,31 @@ class TestCampaignReceipts(EventCase):
         self.assertSent(row, "meta")
         self.assertEqual(len(self.gateway.messages()), 2)
 
+    def test_a_completed_campaign_runs_on_for_what_comes_back(self):
+        """So that it can be paused and cancelled, and says that it has not ended."""
+        fonnte = self._provider("fonnte", sequence=99)
+        row = self._queue(1)
+        self.drain()
+        self.assertEqual(self.campaign.state, "completed")
+        fonnte.write({"daily_limit": 1, "min_delay_seconds": 0})
+        self._row(phone="081200009999", message_type="text", body="Halo", template_key=False)
+        self.drain()  # it takes the only place of the day
+        self.refuse(row, **PAYMENT)
+        self.assertEqual((row.state, self.campaign.state), ("pending", "running"))
+        self.campaign.action_cancel()
+        self.assertEqual((row.state, self.campaign.state), ("cancelled", "cancelled"))
+
+    def test_a_completed_campaign_runs_on_for_a_retry(self):
+        row = self._queue(1)
+        self.drain()
+        self.refuse(row, **PAYMENT)
+        self.assertEqual((row.state, self.campaign.state), ("failed", "completed"))
+        row.action_retry()
+        self.assertEqual(self.campaign.state, "running")
+        self.wait_for_the_pair()
+        self.drain()
+        self.assertEqual((row.state, self.campaign.state), ("sent", "completed"))
+
     def test_retried_messages_go_on_to_the_next_provider_again(self):
         row = self._queue(1)
         self.drain()
