@@ -1,3 +1,4 @@
+from . import access_log
 from . import doors
 from . import auto_message
 from . import trigger

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from odoo.tools import mute_logger
 
+from ..controllers.access_log import HideSecretPaths
 from ..controllers.raw import MAX_BODY
 from ..providers import PROVIDERS
 from .webhooks import SECRET, VERIFY, DoorCase
@@ -157,6 +158,21 @@ class TestDoor(DoorCase):
         text = "\n".join(caught.output)
         for words in ("6281200000077", "81200000077", "secret words", SECRET):
             self.assertNotIn(words, text)
+
+    def test_no_secret_in_the_access_log(self):
+        """The server writes no such lines in tests; these are as it writes them."""
+        (hide,) = (one for one in logging.getLogger("werkzeug").filters if isinstance(one, HideSecretPaths))
+        path = self.path(self.fonnte)
+        hidden = f"/sicantik/webhook/{self.fonnte.id}/…"
+        for text, args, expected in (
+            ('[-] "%s" %s -', (f"POST {path} HTTP/1.1", "200"), f'[-] "POST {hidden} HTTP/1.1" 200 -'),
+            ('[-] "%s"', (f"GET {path}?hub.verify_token={VERIFY} HTTP/1.1",), f'[-] "GET {hidden} HTTP/1.1"'),
+            (f"GET {path}", (), f"GET {hidden}"),
+            ('[-] "%s" %s -', ("GET /web HTTP/1.1", 303), '[-] "GET /web HTTP/1.1" 303 -'),
+        ):
+            record = logging.LogRecord("werkzeug", logging.INFO, __file__, 1, text, args, None)
+            self.assertTrue(hide.filter(record))
+            self.assertEqual(record.getMessage(), expected)
 
     def test_an_adapter_that_breaks(self):
         """Whatever is wrong with the reading, the service hears that its body was not understood."""
