@@ -1,28 +1,23 @@
-"""What the server's access log does not tell: the secret part of webhook addresses.
-
-For the services that do not sign, whoever knows the address can speak for them; the log is read by others.
-"""
+"""The server's access log, without what only the provider and we may know."""
 
 import logging
 import re
 
-_SECRET = re.compile(r"(/sicantik/webhook/[^/\s\"?]+/)[^/\s\"?]+")
+# The rest of the line's address: the secret path, and Meta's verify token after it.
+SECRET_PATH = re.compile(r"(/sicantik/webhook/\d+/)[^\s\"']+")
 
 
-def _hide(value):
-    return _SECRET.sub(r"\1***", value) if isinstance(value, str) else value
-
-
-class HideTokens(logging.Filter):
-    """Lets every line through, without secret path tokens."""
+class HideSecretPaths(logging.Filter):
+    """Leaves each line in the log, with the addresses of webhooks cut off before their secret."""
 
     def filter(self, record):
-        record.msg = _hide(record.msg)
+        record.msg = self._hide(record.msg)
         if isinstance(record.args, tuple):
-            record.args = tuple(map(_hide, record.args))
+            record.args = tuple(map(self._hide, record.args))
         return True
 
+    def _hide(self, value):
+        return SECRET_PATH.sub(r"\1…", value) if isinstance(value, str) else value
 
-_access_log = logging.getLogger("werkzeug")
-if not any(type(one).__name__ == HideTokens.__name__ for one in _access_log.filters):
-    _access_log.addFilter(HideTokens())
+
+logging.getLogger("werkzeug").addFilter(HideSecretPaths())
