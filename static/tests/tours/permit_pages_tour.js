@@ -59,7 +59,7 @@ registry.category("web_tour.tours").add("sicantik_permit_pages", {
         },
         {
             content: "it is the whole message",
-            trigger: ".modal-content .o_field_widget[name='phone']:contains('6281200000089')",
+            trigger: ".modal-content .o_field_widget[name='phone']:contains('6281200000088')",
             run: () => {},
         },
         {
