@@ -320,7 +320,9 @@ class TestStates(AutoMessageCase):
         message = self._message("081200000011", delay_seconds=0)
         message.action_send_now()
         row = message.queue_ids
-        row.write({"state": "failed", "error_class": "interrupted", "provider_id": self.fonnte.id})
+        outcome = {"state": "failed", "error_class": "interrupted", "provider_id": self.fonnte.id}
+        row.write(outcome)
+        self.env["sicantik.notification.log"]._record_attempts([{"queue_id": row.id, **outcome}])
         self.drain()
         self.assertEqual(message.state, "failed")
         reference = f"{self.env.cr.dbname}:{row.id}"

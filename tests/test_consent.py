@@ -288,9 +288,10 @@ class TestConsent(EventCase):
     def test_contact_that_cannot_be_written(self):
         """What another addon says about contacts does not take an opt-out back."""
         self.partner.whatsapp_opt_in = True
+        closed = ValidationError("Contacts are closed today.")  # pylint: disable=translation-required
 
         def refuse(records, vals):
-            raise ValidationError("Contacts are closed today.")
+            raise closed
 
         with (
             patch.object(self.registry["res.partner"], "write", refuse),

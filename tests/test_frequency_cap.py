@@ -211,11 +211,11 @@ class TestFrequencyCap(NotificationCase):
         self.company.whatsapp_daily_cap = 1
         original, done = run.Run.step, []
 
-        def step(this, env, ended, onward, rows, outcomes):
-            result = original(this, env, ended, onward, rows, outcomes)
+        def step(this, env, ended, onward, rows):
+            result = original(this, env, ended, onward, rows)
             if rows and not done:
                 done.append(True)
-                result = original(this, env, ended, onward, rows, outcomes)
+                result = original(this, env, ended, onward, rows)
             return result
 
         row = self._row()
