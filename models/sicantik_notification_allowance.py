@@ -65,7 +65,7 @@ class SicantikNotificationAllowance(models.Model):
         results = []
         for job in jobs:
             # First of all: what is left out takes no allowance from the others.
-            found = cap.refusal(job) if cap else None
+            found = cap.verdict(job) if cap else None
             if found is None:
                 found = ledger.admit(job) if ledger else 0.0
             if isinstance(found, Full):

@@ -1,14 +1,17 @@
 import zlib
 from collections import Counter
+from datetime import timedelta
 
 from odoo import _, api, models
 
 from .company_time import to_local
 from .limits import precise_now
-from .road import URGENT, Place, Refusal
+from .road import URGENT, Place, Refusal, Wait
 
 # The first half of the advisory locks on numbers; any number that nobody else uses.
 LOCK_SPACE = 727_101
+# When to look again whether the messages under way have left.
+LOOK_AGAIN = timedelta(minutes=1)
 
 
 class SicantikNotificationCap(models.AbstractModel):
@@ -67,7 +70,9 @@ class SicantikNotificationCap(models.AbstractModel):
         cr.execute("SELECT pg_advisory_xact_lock(%s, number) FROM unnest(%s) AS number", [LOCK_SPACE, locks])
         cr.execute(
             """
-            SELECT q.company_id, q.phone, q.counted_on, count(*)
+            SELECT q.company_id, q.phone, q.counted_on, count(*),
+                   count(*) FILTER (WHERE q.state IN ('pending', 'processing')),
+                   max(q.scheduled_date) FILTER (WHERE q.state = 'pending')
               FROM unnest(%s, %s, %s::date[]) AS asked (company_id, phone, day)
               JOIN sicantik_notification_queue q
                 ON q.phone = asked.phone AND q.counted_on = asked.day AND q.company_id = asked.company_id
@@ -78,25 +83,45 @@ class SicantikNotificationCap(models.AbstractModel):
             [*(list(column) for column in zip(*asked, strict=True)), [job.row.id for job in asking]],
             log_exceptions=False,  # the server would log the numbers
         )
-        had = {(company, phone, day): count for company, phone, day, count in cr.fetchall()}
-        return Places(self.env, had)
+        had, open_, until = Counter(), Counter(), {}
+        for company, phone, day, count, under_way, last in cr.fetchall():
+            had[company, phone, day], open_[company, phone, day] = count, under_way
+            until[company, phone, day] = last
+        return Places(self.env, had, open_, until)
 
 
 class Places:
     """How many messages recipients have had on their day, while those of one turn are admitted.
 
     :param env: whose language the reasons are in
-    :param dict had: {(company id, number, day): count}
+    :param Counter had: {(company id, number, day): count}
+    :param Counter open_: how many of them have not ended yet
+    :param dict until: when the last of those is tried again, None when they are leaving now
     """
 
-    def __init__(self, env, had):
-        self.env, self._had = env, Counter(had)
+    def __init__(self, env, had, open_, until):
+        self.env, self._had, self._open, self._until = env, had, open_, until
 
-    def refusal(self, job):
-        """Give the Refusal of a message whose recipient has had as many as the cap allows; None else."""
+    def verdict(self, job):
+        """Give None for a message that may leave, a Refusal for one whose recipient has had as many as the
+        cap allows, a Wait for one whose recipient will have, unless one that is under way fails.
+        """
         place = job.place
-        if not place or self._had[place.company_id, place.phone, place.day] < place.cap:
+        if not place:
             return None
+        key = place.company_id, place.phone, place.day
+        if self._had[key] < place.cap:
+            return None
+        if self._had[key] - self._open[key] < place.cap:
+            again = precise_now() + LOOK_AGAIN
+            return Wait(
+                max(again, self._until.get(key) or again),
+                _(
+                    "Waits for other messages to the same recipient, which are under way: with them the "
+                    "recipient has had the %s that the settings allow a day.",
+                    place.cap,
+                ),
+            )
         return Refusal(
             "capped",
             _(
@@ -104,7 +129,7 @@ class Places:
                 "settings allow %(cap)s a day. Retry it on another day, or mark its rule as urgent.",
                 day=place.day.strftime("%d-%m-%Y"),
                 zone=place.zone,
-                count=self._had[place.company_id, place.phone, place.day],
+                count=self._had[key],
                 cap=place.cap,
             ),
         )
@@ -112,7 +137,9 @@ class Places:
     def take(self, job):
         """Count a message that leaves now, and have its row remember that."""
         if job.place:
-            self._had[job.place.company_id, job.place.phone, job.place.day] += 1
+            key = job.place.company_id, job.place.phone, job.place.day
+            self._had[key] += 1
+            self._open[key] += 1
             job.counted_on, job.place = job.place.day, None
 
 

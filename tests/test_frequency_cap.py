@@ -18,6 +18,8 @@ from .test_concurrency import DRAIN, TIMEOUT, ConcurrencyCase
 
 # 21:00 in Jakarta; the day ends at 17:00 UTC.
 EVENING = "2026-03-02 14:00:00"
+# When those are looked at again that waited for messages under way.
+LATER = "2026-03-02 14:02:00"
 NEXT_DAY = "2026-03-02 17:30:00"
 
 
@@ -44,6 +46,14 @@ class TestFrequencyCap(NotificationCase):
     def _rows(self, count, **vals):
         return self.queue.concat(*(self._row(**vals) for _i in range(count)))
 
+    def _drain_twice(self):
+        """Drain in the evening, and again for those who waited for what was under way."""
+        with freeze_time(EVENING):
+            counts = self.drain()
+        with freeze_time(LATER):
+            self.drain()
+        return counts
+
     def assertCapped(self, rows):
         for row in rows:
             self.assertEqual((row.state, row.error_class, row.counted_on), ("skipped", "capped", False))
@@ -51,8 +61,12 @@ class TestFrequencyCap(NotificationCase):
     def test_no_more_than_so_many(self):
         with freeze_time(EVENING):
             rows = self._rows(4)
-            self.assertEqual(self.drain(), {"sent": 2, "failed": 0, "skipped": 2, "processed": 4})
+            self.assertEqual(self.drain()["sent"], 2)
         self.assertEqual(rows[:2].mapped("state"), ["sent", "sent"], "the oldest went first")
+        for row in rows[2:]:
+            self.assertEqual((row.state, row.error_class, row.retry_count), ("pending", "limited", 0))
+        with freeze_time(LATER):
+            self.assertEqual(self.drain(), {"sent": 0, "failed": 0, "skipped": 2, "processed": 2})
         self.assertCapped(rows[2:])
         self.assertIn("since 02-03-2026 00:00 (Asia/Jakarta)", rows[3].error_message)
         self.assertIn("had 2 messages", rows[3].error_message)
@@ -77,7 +91,7 @@ class TestFrequencyCap(NotificationCase):
         with freeze_time(EVENING):
             self._rows(2)
             row = self._row(partner_id=twin.id)
-            self.drain()
+        self._drain_twice()
         self.assertCapped(row)
 
     def test_the_next_day(self):
@@ -86,6 +100,8 @@ class TestFrequencyCap(NotificationCase):
             self.drain()
         with freeze_time(NEXT_DAY):
             rows = self._rows(3)
+            self.drain()
+        with freeze_time("2026-03-02 17:35:00"):
             self.drain()
         self.assertEqual(rows.mapped("state"), ["sent", "sent", "skipped"])
         self.assertIn("since 03-03-2026", rows[2].error_message)
@@ -106,7 +122,7 @@ class TestFrequencyCap(NotificationCase):
         other = self.env["res.company"].create({"name": "Elsewhere", "whatsapp_daily_cap": 1})
         with freeze_time(EVENING):
             ours, theirs = self._rows(3), self._rows(2, company_id=other.id)
-            self.drain()
+        self._drain_twice()
         self.assertEqual(ours.mapped("state"), ["sent", "sent", "skipped"])
         self.assertEqual(theirs.mapped("state"), ["sent", "skipped"])
 
@@ -120,11 +136,26 @@ class TestFrequencyCap(NotificationCase):
             self.assertEqual((row.state, row.retry_count), ("pending", 1))
             between = self._row()
             self.drain()
-            self.assertCapped(between)  # the one that is tried again keeps its place
+            self.assertEqual(between.state, "pending", "the one that is tried again keeps its place")
         with freeze_time("2026-03-02 14:05:00"):
             self.drain()
             self.assertSent(row, "fonnte")
+        with freeze_time("2026-03-02 14:07:00"):
+            self.drain()
+            self.assertCapped(between)
             self.assertEqual(len(self.gateway.messages()), 1)
+
+    def test_one_under_way_that_fails_takes_nobodys_place(self):
+        self.company.whatsapp_daily_cap = 1
+        self.gateway.fault("fonnte", "target invalid", times=1)
+        with freeze_time(EVENING):
+            refused, row = self._row(), self._row()
+            self.drain()
+            self.assertEqual((refused.state, row.state), ("failed", "pending"))
+            self.assertIn("under way", row.error_message)
+        with freeze_time(LATER):
+            self.drain()
+            self.assertSent(row, "fonnte")
 
     def test_a_retry_on_the_next_day_counts_there(self):
         self.company.whatsapp_daily_cap = 1
@@ -159,7 +190,7 @@ class TestFrequencyCap(NotificationCase):
         self.gateway.fault("fonnte", "cut_after_read", times=1)
         with freeze_time(EVENING):
             doubtful, row = self._row(), self._row()
-            self.drain()
+        self._drain_twice()
         self.assertEqual(doubtful.error_class, "interrupted")
         self.assertCapped(row)
 
@@ -194,7 +225,7 @@ class TestFrequencyCap(NotificationCase):
         self.fonnte.daily_limit = 2
         with freeze_time(EVENING):
             rows = self._rows(5) + self._row(partner_id=self.other.id)
-            self.drain()
+        self._drain_twice()
         self.assertEqual(rows.mapped("state"), ["sent"] + ["skipped"] * 4 + ["sent"])
 
     def test_the_next_provider_counts_once(self):
@@ -202,7 +233,7 @@ class TestFrequencyCap(NotificationCase):
         self.gateway.account(fonnte={"connected": False})
         with freeze_time(EVENING):
             rows = self._rows(3)
-            self.drain()
+        self._drain_twice()
         self.assertEqual(rows.mapped("state"), ["sent", "sent", "skipped"])
         self.assertEqual(set(rows[:2].mapped("provider_type")), {"watzap"})
 
@@ -227,6 +258,8 @@ class TestFrequencyCap(NotificationCase):
         with freeze_time(EVENING):
             rows = self._rows(3)
             rows.action_process()
+            self.assertEqual(rows[2].state, "pending")
+            rows[2].action_process()
             self.assertCapped(rows[2])
             rows[2].action_retry()
             rows[2].action_process()
@@ -344,6 +377,8 @@ class TestFrequencyCapAcrossProcesses(ConcurrencyCase):
             self._go(process)
         for process in processes:
             self.assertTrue(process.stdout.readline(), "the drain came to its end")
+        with self.environment() as env:
+            rows.with_env(env).filtered(lambda row: row.state == "pending").action_process()
         told = [message["to"] for message in self.gateway.messages()]
         self.assertEqual(sorted(told.count(number) for number in set(told)), [3, 3, 3, 3])
         with self.environment() as env:
