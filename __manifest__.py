@@ -47,6 +47,7 @@
     "demo": [
         "demo/res_company_demo.xml",
         "demo/res_partner_demo.xml",
+        "demo/res.partner.csv",
         "demo/res_users_demo.xml",
         "demo/sicantik_whatsapp_provider_demo.xml",
         "demo/sicantik_whatsapp_template_master_demo.xml",
@@ -57,6 +58,8 @@
         "demo/sicantik_notification_campaign_demo.xml",
         "demo/sicantik_auto_message_demo.xml",
         "demo/sicantik_notification_blacklist_demo.xml",
+        # Last: it lets the office of all of the above work for a month.
+        "demo/sicantik_notification_history_demo.xml",
     ],
     "application": True,
     "uninstall_hook": "uninstall_hook",

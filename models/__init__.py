@@ -48,8 +48,10 @@ from . import sicantik_whatsapp_dispatcher
 from . import sicantik_auto_message
 from . import sicantik_notification_mending
 from . import sicantik_notification_attention
+from . import sicantik_notification_first_steps
 from . import sicantik_notification_overview
 from . import mail_mail
 from . import mail_template
 from . import mail_thread
 from . import res_config_settings
+from . import sicantik_notification_demo

@@ -17,6 +17,9 @@ class ResCompany(models.Model):
         help="More messages than this in one day are left out, over all rules; urgent ones are not counted. "
         "0: any number.",
     )
+    first_steps_hidden = fields.Boolean(
+        copy=False, help="The checklist of the Overview is done, or was put away."
+    )
 
     @api.constrains("whatsapp_daily_cap")
     def _check_whatsapp_daily_cap(self):

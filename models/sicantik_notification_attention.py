@@ -3,7 +3,6 @@ from datetime import timedelta
 from odoo import _, api, models
 
 from .opening import open_form, open_list
-from .sicantik_notification_access import MANAGER
 from .sicantik_notification_queue import CRON
 
 # Minutes after which a scheduled action that runs every minute is late, and so are messages.
@@ -13,7 +12,7 @@ QUEUE = "sicantik.notification.queue"
 
 
 class SicantikNotificationAttention(models.AbstractModel):
-    """What waits for a person: the cards on top of the Overview page, and the first steps of a new office.
+    """What waits for a person: the cards on top of the Overview page.
 
     It is given what the page has read anyway; see `sicantik.notification.overview`.
     """
@@ -65,7 +64,9 @@ class SicantikNotificationAttention(models.AbstractModel):
                     "action": open_form("sicantik.whatsapp.provider", one["id"]),
                 }
             )
-        if not steps and not any(one["state"] == "configured" for one in providers):
+        # Before the first message the checklist says what is to be done.
+        begun = not steps or any(step["key"] == "message" and step["done"] for step in steps)
+        if begun and not any(one["state"] == "configured" for one in providers):
             found.append(
                 {
                     "key": "no_provider",
@@ -135,55 +136,3 @@ class SicantikNotificationAttention(models.AbstractModel):
             action = open_list(_("Scheduled Actions"), "ir.cron", [("name", "=like", "SICANTIK:%")])
             action["context"] = {"active_test": False}
         return {"key": "cron", "level": "danger", "title": title, "text": text, "action": action}
-
-    @api.model
-    def _steps(self, providers):
-        """Give the first steps of a new office, until a rule has sent its first message.
-
-        :return: dicts of `key`, `done`, `title`, `text` and `action` (False: the user may not do it)
-        :rtype: list[dict] or bool
-        """
-        log = self.env[LOG]
-        if log.search_count([("rule_id", "!=", False), ("state", "=", "sent")], limit=1):
-            return False
-        module = "sicantik_notification_automation"
-        manager = self.env.user.has_group(MANAGER)
-
-        def open_action(name):
-            action = manager and self.env.ref(f"{module}.{name}", raise_if_not_found=False)
-            return f"{module}.{name}" if action else False
-
-        steps = [
-            (
-                "provider",
-                any(one["state"] == "configured" for one in providers),
-                _("Connect a provider"),
-                _("Enter the credentials of Meta, Fonnte, Watzap, Twilio or WAHA and test the connection."),
-                open_action("sicantik_whatsapp_provider_action"),
-            ),
-            (
-                "test",
-                bool(log.search_count([("state", "=", "sent")], limit=1)),
-                _("Send yourself a test message"),
-                _("It goes out at once, to the one recipient that you choose."),
-                open_action("sicantik_notification_test_wizard_action"),
-            ),
-            (
-                "template",
-                bool(self.env["sicantik.whatsapp.template.master"].search_count([], limit=1)),
-                _("Read the templates"),
-                _("The texts of all messages are there. Put them into your office's words."),
-                open_action("sicantik_whatsapp_template_master_action"),
-            ),
-            (
-                "rule",
-                bool(self.env["sicantik.notification.rule"].search_count([], limit=1)),
-                _("Switch on a rule"),
-                _("A rule for each of the usual occasions is there, archived. Preview it, then activate it."),
-                open_action("sicantik_notification_rule_action"),
-            ),
-        ]
-        return [
-            {"key": key, "done": done, "title": title, "text": text, "action": action}
-            for key, done, title, text, action in steps
-        ]

@@ -9,6 +9,7 @@ from odoo.tools.misc import get_lang
 
 from .company_time import find_zone, local_time
 from .road import EMAIL
+from .sicantik_notification_access import MANAGER
 
 # How far back the charts go, and the reasons.
 DAYS = 14
@@ -71,7 +72,7 @@ class SicantikNotificationOverview(models.AbstractModel):
         :return: `today` and `week_start` (dates), `days` and `hours` (one dict per bar: `from`, `to` and a
             number per series), `series` (per key the model, domain and date field of the list behind a
             number), `rate`, `queue`, `providers`, `campaigns`, `reasons`, `attention`, `steps` (False when
-            messages go out already), `zone`, `now`
+            there is nothing to show), `is_manager`, `zone`, `now`
         :rtype: dict
         :raise AccessError: the user is no notification user
         """
@@ -85,7 +86,7 @@ class SicantikNotificationOverview(models.AbstractModel):
         rate = self._rate(now)
         hours, reasons, returned = self._counts(zone, local, history)
         attention = self.env["sicantik.notification.attention"]
-        steps = attention._steps(providers)
+        steps = self.env["sicantik.notification.first.steps"]._steps(providers)
         week_start = local.date() - timedelta(days=(local.isoweekday() - self._week_start()) % 7)
         return {
             "now": fields.Datetime.to_string(now),
@@ -102,6 +103,7 @@ class SicantikNotificationOverview(models.AbstractModel):
             "reasons": reasons,
             "attention": attention._cards(now, providers, campaigns, queue, rate, returned, steps),
             "steps": steps,
+            "is_manager": self.env.user.has_group(MANAGER),
         }
 
     @api.model

@@ -88,6 +88,9 @@ class NotificationCase(TransactionCase):
             cls.env[f"sicantik.{name}"].search([]).write({"active": False})
         cls.env["sicantik.notification.blacklist"].with_context(active_test=False).search([]).unlink()
         cls.env["sicantik.notification.queue"].search([]).write({"state": "cancelled"})
+        cls.env["sicantik.notification.campaign"].search([]).state = "draft"
+        cls.env["sicantik.auto.message"].search([]).state = "draft"
+        cls.env["sicantik.whatsapp.event"].search([]).unlink()
         cls.queue = cls.env["sicantik.notification.queue"]
         cls.logs = cls.env["sicantik.notification.log"]
         cls.dispatcher = cls.env["sicantik.whatsapp.dispatcher"]

@@ -88,6 +88,10 @@ RULES = {
 }
 
 
+# What the demo does not bring: messages and templates in these states, and these kinds of events.
+UNSEEN = {"paused", "preference", "sender", "configured"}
+
+
 def demo_is_installed(env):
     """Tell whether this database has the demo data of the addon."""
     return bool(env.ref(f"{MODULE}.res_partner_applicant_ani_demo", raise_if_not_found=False))
@@ -438,3 +442,87 @@ class TestDemoData(TransactionCase):
 
     def test_somebody_has_no_number(self):
         self.assertIn(False, self._demo("res.partner").mapped("whatsapp_e164"))
+
+    # === THE MONTH THAT THE DEMO TELLS OF ===#
+
+    def test_messages_of_every_state_and_reason(self):
+        rows = self.env["sicantik.notification.queue"].search([])
+        # One is being sent, until the first run finds that its worker is gone.
+        states = {*rows.mapped("state"), "processing"}
+        self.assertEqual(states, set(rows._fields["state"].get_values(self.env)))
+        reasons = {one for one in rows._fields["error_class"].get_values(self.env)} - {
+            *("window_closed", "account_blocked", "bad_credentials"),  # these went on to another provider
+            *("unknown", "no_email", "no_record"),
+        }
+        self.assertLessEqual(reasons, set(rows.mapped("error_class")))
+        logged = set(self.env["sicantik.notification.log"].search([]).mapped("error_class"))
+        self.assertLessEqual({"window_closed", "account_blocked", "bad_credentials"}, logged)
+
+    def test_every_page_has_something_to_show(self):
+        for model, field in (
+            ("sicantik.notification.campaign", "state"),
+            ("sicantik.auto.message", "state"),
+            ("sicantik.notification.blacklist", "source"),
+            ("sicantik.whatsapp.provider", "credential_state"),
+            ("sicantik.whatsapp.event", "kind"),
+            ("sicantik.whatsapp.template.master", "meta_status"),
+        ):
+            with self.subTest(model):
+                records = self.env[model].search([])
+                missing = set(records._fields[field].get_values(self.env)) - set(records.mapped(field))
+                self.assertLessEqual(missing, UNSEEN)
+
+    def test_every_ended_message_is_in_the_log(self):
+        """One accepted attempt for a sent message, a reason and a log row for each that was not."""
+        rows = self.env["sicantik.notification.queue"].search([])
+        self.assertGreater(len(rows), 200)
+        for row in rows.filtered(lambda row: row.state not in ("pending", "processing")):
+            logs = row.log_ids
+            accepted = logs.filtered(lambda log: log.state == "sent" and log.delivery_state != "failed")
+            self.assertTrue(logs, row.name)
+            self.assertEqual(len(accepted), row.state == "sent", row.name)
+            if row.state != "sent":
+                self.assertTrue(row.error_class and row.error_message, row.name)
+            self.assertEqual(
+                row.attempt_count, len(logs.filtered("attempt")), f"{row.name}: attempts and their log rows"
+            )
+        self.assertFalse(self.env["sicantik.notification.log"].search([("queue_id", "=", False)]))
+
+    def test_totals_are_what_they_count(self):
+        queue = self.env["sicantik.notification.queue"]
+
+        def count(records, **values):
+            domain = [(name, "=", value) for name, value in values.items()]
+            return queue.search_count([*domain, ("id", "in", records.ids)])
+
+        for campaign in self.env["sicantik.notification.campaign"].search([]):
+            for state in ("sent", "failed", "skipped", "cancelled"):
+                found = count(campaign.queue_ids, state=state)
+                self.assertEqual(campaign[f"total_{state}"], found, f"{campaign.name}: {state}")
+            self.assertEqual(campaign.total_targets, len(campaign.queue_ids), campaign.name)
+            if campaign.state == "completed":
+                self.assertEqual((campaign.total_pending, campaign.progress_percentage), (0, 100))
+        for message in self.env["sicantik.auto.message"].search([]):
+            self.assertEqual(message.sent_count, count(message.queue_ids, state="sent"), message.title)
+            self.assertEqual(message.total_count, len(message.queue_ids), message.title)
+        for rule in self.env["sicantik.notification.rule"].search([]):
+            self.assertEqual(rule.success_count, count(rule.queue_ids, state="sent"), rule.name)
+            self.assertFalse(rule.last_error, rule.name)
+        journal = self.env["sicantik.notification.execution"].search([])
+        for trigger in self.env["sicantik.notification.trigger"].search([]):
+            own = journal.filtered(lambda line, of=trigger: line.trigger_id == of and not line.rule_id)
+            self.assertEqual(trigger.execution_count, sum(own.mapped("record_count")), trigger.name)
+
+    def test_the_past_is_in_the_past(self):
+        """Dates of the last thirty days, in the order in which things happen; nothing is due at once."""
+        now = self.env["sicantik.notification.queue"]._fields["sent_date"].now()
+        logs = self.env["sicantik.notification.log"].search([])
+        self.assertGreater((max(logs.mapped("create_date")) - min(logs.mapped("create_date"))).days, 25)
+        self.assertLessEqual(max(logs.mapped("create_date")), now)
+        for log in logs:
+            dates = [log.sent_date, log.delivered_date, log.read_date]
+            self.assertEqual([one for one in dates if one], sorted(one for one in dates if one), log.id)
+        pending = self.env["sicantik.notification.queue"].search([("state", "=", "pending")])
+        loose = pending.filtered(lambda row: not row.held)
+        installed = min(loose.mapped("write_date"), default=now)
+        self.assertGreater(min(loose.mapped("scheduled_date")), installed)

@@ -367,21 +367,82 @@ class TestOverviewAttention(OverviewCase):
 
 
 class TestOverviewSteps(OverviewCase):
-    def test_first_steps(self):
-        manager = self.env.user
-        self.reader.company_ids = [Command.link(self.company.id)]
-        data = self._data()
-        self.assertEqual([step["key"] for step in data["steps"]], ["provider", "test", "template", "rule"])
-        self.assertFalse(any(step["action"] for step in data["steps"]))
-        self.assertTrue(all(step["action"] for step in self._data(manager)["steps"]))
-        done = {step["key"]: step["done"] for step in data["steps"]}
-        self.assertEqual((done["provider"], done["rule"]), (False, False))
+    """The checklist of a new office."""
+
+    KEYS = ("provider", "test", "template", "rule", "message")
+
+    def _steps(self, user=None):
+        return {step["key"]: step for step in self._data(user)["steps"] or []}
+
+    def _done(self, user=None):
+        return [key for key, step in self._steps(user).items() if step["done"]]
+
+    def test_each_step_is_done_by_what_is_there(self):
+        self.assertEqual((tuple(self._steps()), self._done()), (self.KEYS, []))
+        provider = self._provider("fonnte", company_id=self.company.id, credential_state="draft")
+        self.assertEqual(self._done(), ["provider"])
+        provider.credential_state = "configured"
+        self.assertEqual(self._done(), ["provider", "test"])
+        self._log("failed", template_key="test_ready")
+        self._log(template_key=False)
+        self.assertEqual(self._done(), ["provider", "test"])
+        self._log(template_key="test_ready")
+        self.assertEqual(self._done(), ["provider", "test", "template"])
+        trigger = self._trigger("test_manual", trigger_type="manual")
+        rule = self._rule(trigger)
+        trigger.active = False
+        self.assertEqual(self._done(), ["provider", "test", "template"])
+        trigger.active = True
+        self.assertEqual(self._done(), ["provider", "test", "template", "rule"])
+        self._log(rule_id=rule.id)
+        self.assertEqual(tuple(self._done(self.env.user)), self.KEYS)
+
+    def test_of_another_company_nothing_counts(self):
+        other = self.env["res.company"].create({"name": "Other Office"})
+        self._provider("fonnte", company_id=other.id)
+        self.logs._record([{"state": "sent", "template_key": "test_ready", "company_id": other.id}])
+        self.assertEqual(self._done(), [])
+
+    def test_each_button_opens_where_it_is_done(self):
+        steps = self._steps(self.env.user)
+        self.assertEqual(steps["provider"]["action"]["res_model"], "sicantik.whatsapp.provider")
+        self.assertFalse(steps["provider"]["action"]["res_id"])
+        provider = self._provider("fonnte", company_id=self.company.id, credential_state="draft")
+        self.assertEqual(self._steps(self.env.user)["test"]["action"]["res_id"], provider.id)
+        for step in steps.values():
+            self.assertTrue(step["text"] and step["button"], step)
+            if isinstance(step["action"], str):
+                self.assertTrue(self.env.ref(step["action"]))
+
+    def test_who_may_not_is_shown_no_button(self):
+        self.assertFalse(any(step["action"] for step in self._steps().values()))
+        self.assertTrue(all(step["action"] for step in self._steps(self.env.user).values()))
+
+    def test_the_last_look_is_the_managers(self):
         self._provider("fonnte", company_id=self.company.id)
         rule = self._rule(self._trigger("test_manual", trigger_type="manual"))
-        self._log()
-        self.assertTrue(all(step["done"] for step in self._data()["steps"]))
         self._log(rule_id=rule.id)
-        self.assertFalse(self._data()["steps"])
+        self.assertFalse(self._steps())
+        self.assertEqual(tuple(self._done(self.env.user)), self.KEYS)
+
+    def test_put_away_and_brought_back(self):
+        first = self.env["sicantik.notification.first.steps"].with_company(self.company)
+        other = self.env["res.company"].create({"name": "Other Office"})
+        first.show(False)
+        self.assertFalse(self._steps())
+        self.assertFalse(other.first_steps_hidden, "each company has its own")
+        first.show(True)
+        self.assertEqual(tuple(self._steps()), self.KEYS)
+
+    def test_number_of_queries(self):
+        self._provider("fonnte", company_id=self.company.id)
+        steps = self.env["sicantik.notification.first.steps"].with_user(self.reader)
+        providers = self.overview.with_user(self.reader)._providers(NOW)
+        steps._steps(providers)
+        self.env.flush_all()
+        self.env.invalidate_all()
+        with self.assertQueryCount(5):  # the company, its user, and three questions
+            steps._steps(providers)
 
 
 @tagged("post_install", "-at_install")
@@ -390,8 +451,12 @@ class TestOverviewAccess(SecurityCase):
         for name in ("staff", "official", "employee", "portal", "public"):
             self.assertRefused(name, "sicantik.notification.overview", "get_data")
             self.assertRefused(name, "sicantik.notification.overview", "action_mend", "no_number")
+            self.assertRefused(name, "sicantik.notification.first.steps", "show", True)
         for name in ("user", "manager"):
             self.assertIn("days", self.rpc(name, "sicantik.notification.overview", "get_data"))
+        self.assertRefused("user", "sicantik.notification.first.steps", "show", False)
+        self.rpc("manager", "sicantik.notification.first.steps", "show", False)
+        self.assertTrue(self.env.company.first_steps_hidden)
 
     def test_helpers_are_not_called_from_outside(self):
         for model, method in (

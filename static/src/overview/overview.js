@@ -14,6 +14,7 @@ import { OverviewChart } from "./overview_chart";
 const { DateTime } = luxon;
 
 const MODEL = "sicantik.notification.overview";
+const FIRST_STEPS = "sicantik.notification.first.steps";
 const REFRESH = 15000;
 const HISTORY = 10 * 60000;
 const LONGEST_WAIT = 120000;
@@ -33,7 +34,7 @@ export class Overview extends Component {
         this.action = useService("action");
         this.display = { controlPanel: {} };
         this.series = SERIES;
-        this.state = useState({ data: null, days: [], hours: [], stale: false, loading: false });
+        this.state = useState({ data: null, days: [], hours: [], done: false, stale: false, loading: false });
         this.failures = 0;
         this.lastLoad = 0;
         this.lastHistory = 0;
@@ -78,6 +79,22 @@ export class Overview extends Component {
         this.state.data = data;
         this.state.stale = false;
         this.failures = 0;
+        this.farewell(orm);
+    }
+
+    /** All steps done: shown until the page is left, then never again by itself. */
+    farewell(orm) {
+        const { is_manager, steps } = this.state.data;
+        if (is_manager && steps && steps.every((step) => step.done)) {
+            this.state.done = steps;
+            orm.call(FIRST_STEPS, "show", [false]).catch(() => {});
+        }
+    }
+
+    async showSteps(shown) {
+        this.state.done = false;
+        await this.orm.call(FIRST_STEPS, "show", [shown]);
+        await this.refresh();
     }
 
     setDays(days) {
@@ -157,25 +174,34 @@ export class Overview extends Component {
         const { queue, rate } = this.data;
         const counted = this.state.days.some((day) => SERIES.some((key) => day[key]));
         return Boolean(
-            this.data.steps && !counted && !rate.count && !queue.due.count && !queue.later.count
+            this.steps && !counted && !rate.count && !queue.due.count && !queue.later.count
         );
     }
 
     get allWell() {
-        const { attention, reasons, steps } = this.data;
-        return !attention.length && !steps && !reasons.some((one) => one.failed);
+        const { attention, reasons } = this.data;
+        const begun = !this.steps || this.stepsDone === this.steps.length;
+        return !attention.length && begun && !reasons.some((one) => one.failed);
     }
 
     get rate() {
         return this.decimal(this.data.rate.count / this.data.rate.minutes);
     }
 
+    get steps() {
+        return this.data.steps || this.state.done;
+    }
+
     get stepsDone() {
-        return this.data.steps.filter((step) => step.done).length;
+        return this.steps.filter((step) => step.done).length;
+    }
+
+    get stepsText() {
+        return _t("%s of %s done", this.stepsDone, this.steps.length);
     }
 
     get nextStep() {
-        return this.data.steps.find((step) => !step.done)?.key;
+        return this.steps.find((step) => !step.done)?.key;
     }
 
     used(provider) {
