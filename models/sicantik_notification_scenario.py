@@ -43,10 +43,12 @@ class SicantikNotificationScenario(models.Model):
         for scenario in self:
             trigger = scenario._trigger() or self.env[TRIGGERS].new(scenario._prepare_trigger())
             rule = self.env[RULES].new({**scenario._prepare_rule(), "trigger_id": trigger})
-            event = wording._say_event(trigger)
-            scenario.summary = " ".join(
-                filter(None, (wording._say_message(rule, event), wording._say_repeats(rule)))
+            said = (
+                wording._say_message(rule, wording._say_event(trigger)),
+                wording._say_conditions(rule),
+                wording._say_repeats(rule),
             )
+            scenario.summary = " ".join(filter(None, said))
 
     @api.depends("trigger_code", "rule_values")
     def _compute_rule_ids(self):

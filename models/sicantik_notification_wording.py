@@ -321,14 +321,12 @@ class SicantikNotificationWording(models.AbstractModel):
         if not trigger:
             return _("Choose a trigger first: it says what the rule waits for.")
         sentences = [self._say_message(rule, self._say_event(trigger)), self._say_schedule(rule)]
-        model = self._model(trigger)
-        conditions = [self._say_text(model, one.condition_domain) for one in (trigger, rule)]
-        if (rule.condition_python or "").strip():
-            conditions.append(_("the Python condition is true"))
-        conditions = [one for one in conditions if one]
-        if conditions:
-            sentences.append(_("Only if %s.", ", ".join(conditions)))
-        sentences += [self._say_repeats(rule), self._say_limit(rule), self._say_left_out(rule)]
+        sentences += [
+            self._say_conditions(rule),
+            self._say_repeats(rule),
+            self._say_limit(rule),
+            self._say_left_out(rule),
+        ]
         if not rule.active:
             sentences.append(_("The rule is switched off: nothing is sent."))
         elif not trigger.active:
@@ -344,6 +342,15 @@ class SicantikNotificationWording(models.AbstractModel):
         if rule.channel == "both":
             return _("%(event)s, %(who)s get “%(template)s” by WhatsApp and e-mail.", **given)
         return _("%(event)s, %(who)s get “%(template)s” by WhatsApp.", **given)
+
+    def _say_conditions(self, rule):
+        """Say the conditions of a rule, and those of its trigger."""
+        model = self._model(rule.trigger_id)
+        said = [self._say_text(model, one.condition_domain) for one in (rule.trigger_id, rule)]
+        if (rule.condition_python or "").strip():
+            said.append(_("the Python condition is true"))
+        said = [one for one in said if one]
+        return _("Only if %s.", ", ".join(said)) if said else ""
 
     def _say_recipients(self, rule):
         if rule.recipient_type == "staff":
@@ -376,7 +383,9 @@ class SicantikNotificationWording(models.AbstractModel):
             return _("It leaves at once, but only between %(start)s and %(end)s.", start=start, end=end)
         if rule.quiet_hours == "none":
             return _("It leaves at once, at any hour.")
-        return _("It leaves at once, but not in quiet hours.")
+        if self.env.company._sending_window():
+            return _("It leaves at once, but not in quiet hours.")
+        return _("It leaves at once.")
 
     def _say_repeats(self, rule):
         if rule.repeat_policy == "once":

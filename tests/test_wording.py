@@ -105,9 +105,13 @@ class TestWording(NotificationCase):
         self.assertEqual(
             self.rule.summary,
             "When “Status” of “SICANTIK Permit” becomes Approved, the applicants get “Ready” by WhatsApp. "
-            "It leaves at once, but not in quiet hours. Only if Permit Number is filled in. "
+            "It leaves at once. Only if Permit Number is filled in. "
             "At most 100 messages per hour. Left out: who is on the blacklist.",
         )
+
+    def test_quiet_hours_of_the_company(self):
+        self.env.company.quiet_hours = True
+        self.assertIn("It leaves at once, but not in quiet hours.", self.rule.summary)
 
     def test_what_rules_say(self):
         for vals, text in (

@@ -4,8 +4,9 @@ import { registry } from "@web/core/registry";
 
 const MODULE = "sicantik_notification_automation";
 const menu = (name) => `[data-menu-xmlid="${MODULE}.${name}"]`;
-const wait = (content, trigger) => ({ content, trigger, run: () => {} });
-const click = (content, trigger) => ({ content, trigger, run: "click" });
+const timeout = 60000; // on a busy machine an answer takes its time
+const wait = (content, trigger) => ({ content, trigger, timeout, run: () => {} });
+const click = (content, trigger) => ({ content, trigger, timeout, run: "click" });
 const type = (content, trigger, text) => ({
     content,
     trigger,
