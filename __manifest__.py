@@ -22,6 +22,8 @@
         "views/sicantik_permit_type_views.xml",
         "views/sicantik_permit_views.xml",
         "views/sicantik_document_views.xml",
+        # The list of rules has a button that opens it.
+        "views/sicantik_notification_scenario_views.xml",
         "views/sicantik_notification_rule_views.xml",
         "views/sicantik_notification_trigger_views.xml",
         "views/sicantik_notification_campaign_views.xml",
@@ -35,6 +37,7 @@
         "views/ir_cron_views.xml",
         "views/sicantik_notification_test_wizard_views.xml",
         "views/sicantik_notification_preview_wizard_views.xml",
+        "views/sicantik_notification_try_wizard_views.xml",
         "views/sicantik_notification_overview_views.xml",
         "views/menus.xml",
         "data/ir_sequence_data.xml",
@@ -42,6 +45,7 @@
         "data/sicantik_whatsapp_template_master_data.xml",
         "data/sicantik_notification_trigger_data.xml",
         "data/sicantik_notification_rule_data.xml",
+        "data/sicantik_notification_scenario_data.xml",
         "data/ir_cron_data.xml",
     ],
     "demo": [
@@ -67,6 +71,8 @@
         "web.assets_backend": [
             "sicantik_notification_automation/static/src/overview/*",
             "sicantik_notification_automation/static/src/compose/*",
+            "sicantik_notification_automation/static/src/pickers/*",
+            "sicantik_notification_automation/static/src/trial/*",
         ],
         "web.assets_tests": ["sicantik_notification_automation/static/tests/tours/*.js"],
     },

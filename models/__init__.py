@@ -15,6 +15,11 @@ from . import sicantik_notification_timetable
 from . import sicantik_notification_moment
 from . import sicantik_notification_clock
 from . import sicantik_notification_rule
+from . import sicantik_notification_wording
+from . import sicantik_notification_trial
+from . import sicantik_notification_trigger_guide
+from . import sicantik_notification_rule_guide
+from . import sicantik_notification_scenario
 from . import sicantik_notification_execution
 from . import sicantik_notification_campaign
 from . import sicantik_notification_campaign_target

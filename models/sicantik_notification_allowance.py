@@ -42,7 +42,7 @@ class SicantikNotificationAllowance(models.Model):
     # === TAKING ===#
 
     @api.model
-    def _admit(self, jobs, senders, rules, horizon=HORIZON):
+    def _admit(self, jobs, senders, rules, horizon=HORIZON, take=True):
         """Take allowances for messages, in their order, and tell when each may leave.
 
         Every job that goes has its chosen way as the first of its `routes`. Locks are held until the end of
@@ -52,13 +52,14 @@ class SicantikNotificationAllowance(models.Model):
         :param dict senders: {provider id: Sender}
         :param dict rules: {rule id: Rule}
         :param float horizon: seconds for which a message may wait for its place in memory
+        :param bool take: take what they need; else only tell how it stands, without a lock
         :return: one per job: the moment at which its request may leave (`time.monotonic()` seconds, 0.0 when
             nothing says when), a Wait, a Refusal when its recipient has had enough messages for the day, or
             None when all its ways are gone
         :rtype: list
         """
-        ledger = self._open(jobs, senders, rules, horizon)
-        cap = self.env["sicantik.notification.cap"]._open(jobs)
+        ledger = self._open(jobs, senders, rules, horizon, take)
+        cap = self.env["sicantik.notification.cap"]._open(jobs, take)
         if ledger is None and cap is None:
             return [0.0] * len(jobs)
         clock = time.monotonic() - ledger.now if ledger else 0.0
@@ -75,11 +76,11 @@ class SicantikNotificationAllowance(models.Model):
                 if cap:
                     cap.take(job)
             results.append(found)
-        if ledger:
+        if ledger and take:
             self._close(ledger)
         return results
 
-    def _open(self, jobs, senders, rules, horizon):
+    def _open(self, jobs, senders, rules, horizon, lock=True):
         """Lock and read what the messages of a turn meet; None when they meet no limit at all."""
         limited = {
             job.row.rule_id: rules[job.row.rule_id]
@@ -104,13 +105,12 @@ class SicantikNotificationAllowance(models.Model):
             {f"provider:{one.id}": (one.daily_limit, DAY) for one in counted.values() if one.daily_limit > 0}
         )
         companies = set(autos.values())
-        states = self._lock(
-            [
-                *windows,
-                *(f"provider:{id_}" for id_ in counted),
-                *(f"auto:{company_id}" for company_id in companies),
-            ]
-        )
+        subjects = {
+            *windows,
+            *(f"provider:{id_}" for id_ in counted),
+            *(f"auto:{company_id}" for company_id in companies),
+        }
+        states = self._lock(subjects) if lock else self._peek(subjects)
         now = precise_now()  # after the wait for the lock, or what is counted would be forgotten too early
         used = self._used(windows, now)
         clock = seconds(now)
@@ -156,6 +156,20 @@ class SicantikNotificationAllowance(models.Model):
         return {
             subject: State(seconds(next_slot), seconds(paused_until), seconds(probe_date), probing)
             for subject, next_slot, paused_until, probe_date, probing in cr.fetchall()
+        }
+
+    def _peek(self, subjects):
+        """As `_lock`, without locking anything; what has no row yet stands as one that is new."""
+        self.env.cr.execute(
+            """
+            SELECT subject, next_slot, paused_until, probe_date, COALESCE(probing, false)
+              FROM sicantik_notification_allowance WHERE subject = ANY(%s)
+            """,
+            [list(subjects)],
+        )
+        return {subject: State() for subject in subjects} | {
+            subject: State(seconds(next_slot), seconds(paused_until), seconds(probe_date), probing)
+            for subject, next_slot, paused_until, probe_date, probing in self.env.cr.fetchall()
         }
 
     def _used(self, windows, now):

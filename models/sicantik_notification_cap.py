@@ -52,11 +52,12 @@ class SicantikNotificationCap(models.AbstractModel):
                 job.place = Place(row.company_id, row.phone, day, policy.cap, policy.zone)
 
     @api.model
-    def _open(self, jobs):
+    def _open(self, jobs, lock=True):
         """Lock the numbers of messages that have to take a place, until the end of the transaction, and
         count what they have had.
 
         :param list[Job] jobs: messages that are about to leave
+        :param bool lock: whether to lock them; else it is only to be told how it stands
         :return: None when none of them has to
         :rtype: Places
         """
@@ -67,7 +68,10 @@ class SicantikNotificationCap(models.AbstractModel):
         cr = self.env.cr
         # In one order for all workers. Two numbers that share a lock wait for each other, no more.
         locks = sorted({_signed(zlib.crc32(f"{company}:{phone}".encode())) for company, phone, _day in asked})
-        cr.execute("SELECT pg_advisory_xact_lock(%s, number) FROM unnest(%s) AS number", [LOCK_SPACE, locks])
+        if lock:
+            cr.execute(
+                "SELECT pg_advisory_xact_lock(%s, number) FROM unnest(%s) AS number", [LOCK_SPACE, locks]
+            )
         cr.execute(
             """
             SELECT q.company_id, q.phone, q.counted_on, count(*),

@@ -96,6 +96,10 @@ class Failure:
     error = None
     held_back = 0
 
+    def hold_back(self, row):
+        """Count a queue row that the repeat policy of its rule leaves out."""
+        self.held_back += 1
+
 
 class _Undo(Exception):
     """Ends a savepoint whose changes are not wanted."""

@@ -648,7 +648,7 @@ class SicantikNotificationRule(models.Model):
             who = f"{EMAIL}:{who}" if row["channel"] == EMAIL else who
             last_id, told = last.get((row["res_id"], who), (0, False))
             if told:
-                trouble.held_back += 1
+                trouble.hold_back(row)
             else:
                 about = f"{row['res_model']},{row['res_id']}"
                 kept.append({**row, "cooldown_key": f"{self.id}:{about}:{who}:{last_id}"})

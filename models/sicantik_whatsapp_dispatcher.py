@@ -120,17 +120,29 @@ class SicantikWhatsappDispatcher(models.AbstractModel):
         """
         partner, company = self._checked_target(partner_id, permit_id)
         directory = self._directory([template_key] if template_key else [])
-        usable = [sender.id for sender in directory.senders if not self._is_resting(sender)]
-        providers = self._providers().filtered(
-            lambda one: one.company_id.id in (False, company.id) and one.id in usable
-        )
-        metas = providers.filtered(lambda provider: provider.provider_type == "meta")
         request = self._request(partner, company, template_key=template_key or "")
+        return self._choose(request, directory)
+
+    @api.model
+    def _choose(self, request, directory):
+        """Decide `determine_provider` for a Request.
+
+        :param Request request: whose recipient, company and template count
+        :param Directory directory: with its template
+        :rtype: dict
+        """
+        usable = [
+            sender.id
+            for sender in directory.senders
+            if sender.company_id in (None, request.company_id) and not self._is_resting(sender)
+        ]
+        providers = self.env["sicantik.whatsapp.provider"].sudo().browse(usable)
+        metas = providers.filtered(lambda provider: provider.provider_type == "meta")
         why_not_meta = (
-            self._why_not_meta(request, directory) if template_key else self._why_no_consent(request)
+            self._why_not_meta(request, directory) if request.template_key else self._why_no_consent(request)
         )
         if metas and not why_not_meta:
-            window = partner.whatsapp_window_open
+            window = request.window_open
             reason = _("within 24 hours of the last message") if window else _("opted in")
             return {
                 "provider": metas[0],

@@ -31,13 +31,17 @@ from . import test_quiet_hours
 from . import test_repeat
 from . import test_receipts
 from . import test_rule
+from . import test_rule_tours
+from . import test_scenario_rules
 from . import test_scenarios
 from . import test_security
 from . import test_sending_window
 from . import test_session_reminder
 from . import test_template_sync
 from . import test_tours
+from . import test_trial
 from . import test_trigger
 from . import test_wires
 from . import test_webhook
 from . import test_wizard
+from . import test_wording

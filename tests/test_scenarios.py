@@ -13,7 +13,7 @@ MODULE = "sicantik_notification_automation"
 BASE_URL = "https://sicantik.example.id"
 
 
-class TestScenarios(NotificationCase):
+class ScenarioCase(NotificationCase):
     """An office of its own, with its staff; one shipped rule at a time is on."""
 
     @classmethod
@@ -94,6 +94,10 @@ class TestScenarios(NotificationCase):
         self.assertEqual(len(messages), len(expected), "each of them once")
         self.drain()
         self.assertEqual(len(self.gateway.messages()), len(expected), "and not again")
+
+
+class TestScenarios(ScenarioCase):
+    """What arrives."""
 
     def test_1_izin_selesai_diproses(self):
         """Trigger: `sicantik.permit.write()` → `status == 'active'` dan ada `permit_number`.

@@ -1,6 +1,6 @@
 from odoo import _, api, fields, models
 
-from ..models.road import Refusal, Row
+from ..models.road import Refusal
 from ..models.sicantik_notification_evaluation import Event, Failure
 from ..models.sicantik_notification_queue import ONCE
 from ..models.sicantik_notification_settlement import HELD_BACK
@@ -150,13 +150,8 @@ class SicantikNotificationDryRun(models.TransientModel):
 
         :rtype: list[road.Job]
         """
-        drain = campaign.env["sicantik.notification.drain"]
-        counters = {"campaign_id": None, "retry_count": 0, "attempt_count": 0}
-        values = [
-            Row(**{**{name: row.get(name) for name in Row._fields}, **counters, "id": number})
-            for number, row in enumerate(rows, 1)
-        ]
-        return drain._prepare(values, *drain._facts(values))
+        jobs, _directory, _rules = campaign.env["sicantik.notification.trial"]._plan(rows)
+        return jobs
 
     @api.model
     def _show(self, campaign, total, examined, findings):

@@ -1,12 +1,9 @@
 from odoo import _, api, fields, models
 from odoo.exceptions import UserError
-from odoo.tools import html2plaintext
 
 from ..compat import check_access
-from ..models.road import EMAIL, Refusal
-from ..models.sicantik_notification_evaluation import Event, Failure
-from ..models.sicantik_notification_queue import ADDRESS
-from ..models.sicantik_whatsapp_dispatcher import Request
+from ..models.road import EMAIL
+from ..models.sicantik_notification_evaluation import Event
 
 
 class SicantikNotificationPreviewWizard(models.TransientModel):
@@ -58,67 +55,26 @@ class SicantikNotificationPreviewWizard(models.TransientModel):
         }
 
     def _preview(self, record, rule):
-        trouble = Failure()
         event = Event("preview", new_state=record["state"] if "state" in record._fields else None)
-        rows = []
-        with rule._fence(f"preview of rule {rule.id}", undo=True) as failure:
-            matched = rule._matching(record, {record.id: event}, trouble)
-            rows = rule._prepare_rows(matched, {record.id: event}, trouble)
-        problem = failure.error or trouble.error
-        if problem:
-            return _("The rule fails: %s", problem)
-        if not rows and trouble.held_back:
-            return _("Nothing would be sent: everybody was told already, which the rule does not repeat yet.")
-        if not rows:
+        trial = self.env["sicantik.notification.trial"]._try_rule(rule, record, event)
+        if trial.error:
+            return _("The rule fails: %s", trial.error)
+        if not trial.messages:
             return _("Nothing would be sent: the record does not meet the conditions of the rule.")
-        told = self.env["sicantik.notification.queue"].sudo()._told(rows)
-        return "\n\n".join(self._preview_row(row, row["event_key"] in told) for row in rows)
+        return "\n\n".join(map(self._preview_message, trial.messages))
 
-    def _preview_row(self, row, told):
-        partner = self.env["res.partner"].sudo().browse(row.get("partner_id"))
-        who = f"{partner.display_name or '–'} ({row.get(ADDRESS[row['channel']]) or '–'})"
-        if told:
-            return _("%s: was told already, and the rule tells once.", who)
-        if row["state"] == "skipped":
-            return _("%(who)s: left out. %(reason)s", who=who, reason=row["error_message"])
-        if row["channel"] == EMAIL:
-            return self._preview_email(row, partner, who)
-        queue_row = self.env["sicantik.notification.queue"].new({"context_values": row["context_values"]})
-        request = Request(
-            0,
-            row["phone"],
-            partner.whatsapp_opt_in,
-            partner.whatsapp_window_open,
-            row["company_id"],
-            template_key=row["template_key"] or "",
-            context=queue_row._context_dict(),
-        )
-        plan = self.env["sicantik.whatsapp.dispatcher"]._plan([request])[0]
-        if isinstance(plan, Refusal):
-            return _("%(who)s: would fail. %(reason)s", who=who, reason=plan.error_message)
-        providers = (
-            self.env["sicantik.whatsapp.provider"].sudo().browse([route.provider_id for route in plan])
-        )
-        return _(
-            "%(who)s, by %(providers)s:\n%(text)s",
-            who=who,
-            providers=" → ".join(providers.mapped("name")),
-            text=plan[0].message.text,
-        )
-
-    def _preview_email(self, row, partner, who):
-        mails = self.env["sicantik.notification.mail"].sudo()
-        rule = self.rule_id.sudo()
-        template = mails._template(rule.mail_template_id.id, row["company_id"], partner.lang)
-        composed = {}
-        with rule._fence(f"e-mail template {template.id}", undo=True) as failure:
-            composed = mails._compose(template, [row["res_id"]])
-        if failure.error:
-            return _("%(who)s: would fail. %(reason)s", who=who, reason=failure.error)
-        mail = composed[row["res_id"]]
-        return _(
-            "%(who)s, by e-mail:\n%(subject)s\n\n%(text)s",
-            who=who,
-            subject=mail["subject"],
-            text=html2plaintext(mail["body_html"] or ""),
-        )
+    def _preview_message(self, message):
+        who = f"{message.who} ({message.address or '–'})"
+        if message.outcome == "held":
+            return _("%(who)s: left out. %(reason)s", who=who, reason=message.reason)
+        if message.outcome == "fail":
+            return _("%(who)s: would fail. %(reason)s", who=who, reason=message.reason)
+        if message.channel == EMAIL:
+            return _(
+                "%(who)s, by e-mail:\n%(subject)s\n\n%(text)s",
+                who=who,
+                subject=message.subject,
+                text=message.text,
+            )
+        providers = " → ".join([message.provider, *message.fallbacks])
+        return _("%(who)s, by %(providers)s:\n%(text)s", who=who, providers=providers, text=message.text)
