@@ -64,6 +64,9 @@
         "web.assets_backend": [
             "sicantik_notification_automation/static/src/overview/*",
             "sicantik_notification_automation/static/src/compose/*",
+            "sicantik_notification_automation/static/src/bubble/*",
+            "sicantik_notification_automation/static/src/template_editor/*",
+            "sicantik_notification_automation/static/src/secret/*",
         ],
         "web.assets_tests": ["sicantik_notification_automation/static/tests/tours/*.js"],
     },
