@@ -1,5 +1,6 @@
 from . import base
 from . import sicantik_notification_access
+from . import sicantik_notification_alert
 from . import sicantik_notification_sending_hours
 from . import res_company
 from . import sicantik_state_mixin
@@ -41,6 +42,7 @@ from . import sicantik_notification_log
 from . import sicantik_notification_tally
 from . import sicantik_notification_cleanup
 from . import sicantik_notification_blacklist
+from . import sicantik_whatsapp_provider_health
 from . import sicantik_whatsapp_provider
 from . import sicantik_whatsapp_pair
 from . import sicantik_whatsapp_event

@@ -21,6 +21,29 @@ class ResCompany(models.Model):
         copy=False, help="The checklist of the Overview is done, or was put away."
     )
 
+    whatsapp_alert_user_ids = fields.Many2many(
+        "res.users",
+        "res_company_whatsapp_alert_user_rel",
+        "company_id",
+        "user_id",
+        string="Who Is Told",
+        help="Notification managers who get an activity when something needs a person. Empty: all those of "
+        "the company.",
+    )
+
+    @api.constrains("whatsapp_alert_user_ids")
+    def _check_whatsapp_alert_user_ids(self):
+        managers = self.env["sicantik.notification.alert"]._managers()
+        others = self.sudo().whatsapp_alert_user_ids - managers
+        if others:
+            raise ValidationError(
+                _(
+                    "%s cannot mend what is reported. Make them notification managers first, or choose "
+                    "others.",
+                    ", ".join(others.mapped("name")),
+                )
+            )
+
     @api.constrains("whatsapp_daily_cap")
     def _check_whatsapp_daily_cap(self):
         if any(company.whatsapp_daily_cap < 0 for company in self):

@@ -55,9 +55,31 @@ class ResConfigSettings(models.TransientModel):  # pylint: disable=no-wizard-in-
         related="company_id.partner_id.tz", string="Time Zone", readonly=False, help="That of the company."
     )
 
+    whatsapp_country_id = fields.Many2one(
+        related="company_id.country_id",
+        string="Default Country",
+        readonly=False,
+        help="That of the company. Empty: Indonesia.",
+    )
+    whatsapp_alert_user_ids = fields.Many2many(
+        related="company_id.whatsapp_alert_user_ids", readonly=False, domain="[('share', '=', False)]"
+    )
+    whatsapp_scheduler_url = fields.Char(string="Scheduler Address", compute="_compute_whatsapp_urls")
+    whatsapp_trigger_url = fields.Char(string="Trigger Address", compute="_compute_whatsapp_urls")
+    whatsapp_is_reachable = fields.Boolean(compute="_compute_whatsapp_urls")
+
     # And here: campaigns do not pause by themselves.
     whatsapp_campaign_pause_percent = fields.Integer(string="Percentage of Failures That Pauses a Campaign")
     whatsapp_campaign_pause_last = fields.Integer(string="Messages Among Which Failures Are Counted")
+
+    @api.depends("company_id")
+    def _compute_whatsapp_urls(self):
+        base = self.env["ir.config_parameter"].sudo().get_param("web.base.url", "")
+        for settings in self:
+            settings.whatsapp_scheduler_url = f"{base}/api/cron-auto-message"
+            settings.whatsapp_trigger_url = f"{base}/sicantik/api/v1/triggers/<code>/fire"
+            # Services call webhooks by https only, from outside.
+            settings.whatsapp_is_reachable = base.startswith("https://")
 
     @api.constrains(*PAUSE_FIELDS)
     def _check_campaign_pause(self):

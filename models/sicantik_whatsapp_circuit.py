@@ -3,10 +3,8 @@ from datetime import timedelta
 
 from odoo import _, api, models
 
-from ..compat import group_users
 from ..providers import REFUSED, UNKNOWN, Attempt, errors
 from .limits import precise_now
-from .sicantik_notification_access import MANAGER
 from .sicantik_whatsapp_event import APPLIED
 
 _logger = logging.getLogger(__name__)
@@ -163,11 +161,7 @@ class SicantikWhatsappCircuit(models.AbstractModel):
         if was_open:
             return
         _logger.warning("Provider %s fails and is left alone for a while", provider.id)
-        company = provider.company_id
-        managers = group_users(self.env.ref(MANAGER)).filtered(
-            lambda user: user.active and not user.share and (not company or company in user.company_ids)
-        )
-        for user in managers:
+        for user in self.env["sicantik.notification.alert"]._users(provider.company_id):
             # Quick: no e-mail about it from within the drain.
             provider.with_context(mail_activity_quick_update=True, lang=user.lang).activity_schedule(
                 ACTIVITY,

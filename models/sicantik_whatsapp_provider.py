@@ -1,10 +1,12 @@
 import secrets
+from datetime import timedelta
 
 from odoo import _, api, fields, models
 from odoo.exceptions import UserError
 
 from ..compat import check_access
 from ..providers import PROVIDERS, Account, provider_for
+from .opening import open_list
 from .road import Sender
 from .sicantik_notification_access import MANAGER
 
@@ -20,7 +22,7 @@ class SicantikWhatsappProvider(models.Model):
 
     _name = "sicantik.whatsapp.provider"
     _description = "WhatsApp Provider"
-    _inherit = ["mail.thread", "mail.activity.mixin"]
+    _inherit = ["mail.thread", "mail.activity.mixin", "sicantik.whatsapp.provider.health"]
     _order = "sequence, id"
 
     name = fields.Char(required=True)
@@ -48,6 +50,10 @@ class SicantikWhatsappProvider(models.Model):
         tracking=True,
     )
     last_error_message = fields.Text(readonly=True, copy=False)
+    tested_date = fields.Datetime(string="Last Test", readonly=True, copy=False)
+    account_facts = fields.Text(
+        string="The Service Says", readonly=True, copy=False, help="What the last connection test has found."
+    )
     probe_date = fields.Datetime(
         string="Tried Again At",
         compute="_compute_standing",
@@ -167,7 +173,7 @@ class SicantikWhatsappProvider(models.Model):
             name in vals and any(provider[name] != vals[name] for provider in self)
             for name in CONNECTION_FIELDS
         ):
-            vals.update(credential_state="draft", last_error_message=False)
+            vals.update(credential_state="draft", last_error_message=False, account_facts=False)
             self.env["sicantik.whatsapp.circuit"].sudo()._reset(self)
         return super().write(vals)
 
@@ -229,10 +235,9 @@ class SicantikWhatsappProvider(models.Model):
         """Ask the service whether it would take our messages; nothing is sent to anybody."""
         check_access(self, "write")
         # All are asked before anything is written: a drain may want what we write to.
-        problems = {provider: provider._test_connection() for provider in self}
-        for provider, problem in problems.items():
-            provider._take_report(problem)
-        works = _("the connection works.")
+        reports = {provider: provider._test_connection() for provider in self}
+        for provider, report in reports.items():
+            provider._take_report(report)
         failed = self.filtered(lambda provider: provider.credential_state != "configured")
         return {
             "type": "ir.actions.client",
@@ -240,9 +245,7 @@ class SicantikWhatsappProvider(models.Model):
             "params": {
                 "type": "danger" if failed else "success",
                 "title": _("Connection test"),
-                "message": "\n".join(
-                    f"{provider.name}: {provider.last_error_message or works}" for provider in self
-                ),
+                "message": "\n".join(provider._report_text() for provider in self),
                 "sticky": bool(failed),
                 "next": {"type": "ir.actions.act_window_close"},
             },
@@ -251,24 +254,38 @@ class SicantikWhatsappProvider(models.Model):
     def _test_connection(self):
         """Ask the service.
 
-        :return: what is wrong, in a sentence; an empty text when messages would go out
-        :rtype: str
+        :rtype: providers.Report
         """
         self.ensure_one()
-        report = provider_for(self._account()).test_connection()
-        return "" if report.ok else report.message
+        return provider_for(self._account()).test_connection()
 
-    def _take_report(self, problem):
+    def _take_report(self, report):
         """Write what a connection test has found.
 
         A circuit that is open stays so when the test fails: the provider is tried again by itself.
+
+        :param providers.Report report: what the service said
         """
         self.ensure_one()
         self.write(
-            {"credential_state": "error" if problem else "configured", "last_error_message": problem or False}
+            {
+                "credential_state": "configured" if report.ok else "error",
+                "last_error_message": False if report.ok else report.message,
+                "account_facts": self._describe(report.details) or False,
+                "tested_date": fields.Datetime.now(),
+            }
         )
-        if not problem:
+        if report.ok:
             self.env["sicantik.whatsapp.circuit"].sudo()._reset(self)
+
+    def _report_text(self):
+        """Say what the last connection test has found, on one line."""
+        self.ensure_one()
+        facts = "; ".join((self.account_facts or "").splitlines())
+        parts = [self.last_error_message or _("the connection works."), facts and f"{facts}."]
+        if not self.last_error_message and self.provider_type == "meta" and not self.account_id:
+            parts.append(_("Enter the WhatsApp Business Account ID to synchronize templates too."))
+        return f"{self.name}: {' '.join(part for part in parts if part)}"
 
     def action_sync_templates(self):
         """Read from Meta which templates there are and how they stand; nothing is sent to anybody."""
@@ -310,3 +327,15 @@ class SicantikWhatsappProvider(models.Model):
                 "next": {"type": "ir.actions.act_window_close"},
             },
         }
+
+    def action_open_log(self):
+        """Open what went through this provider in the last 24 hours, and what it refused."""
+        self.ensure_one()
+        since = fields.Datetime.to_string(fields.Datetime.now() - timedelta(days=1))
+        domain = [("provider_id", "=", self.id), ("create_date", ">=", since)]
+        return open_list(_("Last 24 Hours"), "sicantik.notification.log", domain)
+
+    def action_open_events(self):
+        """Open what the service has told by its webhook."""
+        self.ensure_one()
+        return open_list(_("Webhook Events"), "sicantik.whatsapp.event", [("provider_id", "=", self.id)])

@@ -1,11 +1,15 @@
 import json
 import re
+from collections import Counter
 
 from odoo import _, api, fields, models
-from odoo.exceptions import ValidationError
+from odoo.exceptions import UserError, ValidationError
 
+from ..compat import check_access
 from ..providers import parameters
 from .copying import with_free_names
+from .opening import open_list
+from .template_samples import SAMPLES
 
 META_PREFIX = "meta_"
 STATUSES = [
@@ -15,6 +19,8 @@ STATUSES = [
     ("rejected", "Rejected"),
 ]
 USABLE_STATUSES = ("configured", "approved")
+# A campaign in these states sends nothing any more.
+ENDED = ("completed", "cancelled")
 
 
 class SicantikWhatsappTemplateMaster(models.Model):
@@ -38,6 +44,18 @@ class SicantikWhatsappTemplateMaster(models.Model):
         help="Names of the placeholders in the order in which Meta numbers them, as a JSON list: "
         '["partner_name", "permit_number"]',
     )
+    sample_values = fields.Text(
+        copy=True,
+        help="Values that the preview and test messages show for the parameters, as a JSON object. "
+        "A parameter that is not in it shows the usual example.",
+    )
+    known_samples = fields.Text(compute="_compute_known_samples")
+    unused_parameters = fields.Char(
+        compute="_compute_unused_parameters",
+        store=True,
+        help="Parameters of the list that the text does not use. Meta refuses messages that bring more "
+        "parameters than its template has.",
+    )
     language = fields.Char(required=True, default="id", help="Language code at Meta: id, en_US, …")
     category = fields.Selection(
         [("utility", "Utility"), ("marketing", "Marketing"), ("authentication", "Authentication")],
@@ -50,6 +68,9 @@ class SicantikWhatsappTemplateMaster(models.Model):
     )
     # As Meta writes them; see `sicantik.whatsapp.template.sync`.
     meta_remote_status = fields.Char(string="Status at Meta", readonly=True, copy=False, tracking=True)
+    meta_reason = fields.Char(
+        string="Reason at Meta", readonly=True, copy=False, help="Why Meta has rejected or paused it."
+    )
     meta_category = fields.Char(string="Category at Meta", readonly=True, copy=False)
     meta_quality = fields.Char(string="Quality at Meta", readonly=True, copy=False)
     fonnte_template_id = fields.Char(
@@ -70,6 +91,13 @@ class SicantikWhatsappTemplateMaster(models.Model):
     )
     active = fields.Boolean(default=True)
 
+    # Where it is used
+    rule_count = fields.Integer(string="Rules", compute="_compute_uses")
+    campaign_count = fields.Integer(string="Campaigns", compute="_compute_uses")
+    waiting_count = fields.Integer(string="Waiting Messages", compute="_compute_waiting_count")
+    is_used = fields.Boolean(string="Used", compute="_compute_uses", search="_search_is_used")
+    has_meta_account = fields.Boolean(compute="_compute_has_meta_account")
+
     _sql_constraints = [
         ("template_key_unique", "UNIQUE (template_key)", "Another template has this key already."),
     ]
@@ -78,6 +106,63 @@ class SicantikWhatsappTemplateMaster(models.Model):
     def _compute_display_name(self):
         for template in self:
             template.display_name = f"{template.name} ({template.template_key})"
+
+    def _compute_known_samples(self):
+        """Give the usual examples, the same for all templates: what is being typed is shown with them."""
+        self.known_samples = json.dumps(SAMPLES, ensure_ascii=False)
+
+    @api.depends("body_preview", "parameter_list")
+    def _compute_unused_parameters(self):
+        for template in self:
+            used = parameters.names_in(template.body_preview or "")
+            listed = self._names_of(template.parameter_list) or []
+            template.unused_parameters = ", ".join(name for name in listed if name not in used) or False
+
+    def _compute_uses(self):
+        """Count rules and campaigns with a template's key, with and without Meta's prefix: both find it."""
+        rules = self._count_by_key("sicantik.notification.rule", [])
+        campaigns = Counter(
+            self._count_by_key("sicantik.notification.campaign", [("state", "not in", ENDED)])
+        )
+        for rule, count in self.env["sicantik.notification.campaign"]._read_group(
+            [
+                ("state", "not in", ENDED),
+                ("template_key", "=", False),
+                ("rule_id.template_key", "in", self._families()),
+            ],
+            ["rule_id"],
+            ["__count"],
+        ):
+            campaigns[rule.template_key] += count
+        for template in self:
+            keys = template._family()
+            template.rule_count = sum(rules.get(key, 0) for key in keys)
+            template.campaign_count = sum(campaigns.get(key, 0) for key in keys)
+            template.is_used = bool(template.rule_count or template.campaign_count)
+
+    def _compute_waiting_count(self):
+        waiting = self._count_by_key("sicantik.notification.queue", [("state", "=", "pending")])
+        for template in self:
+            template.waiting_count = sum(waiting.get(key, 0) for key in template._family())
+
+    def _compute_has_meta_account(self):
+        providers = self.env["sicantik.whatsapp.provider"]
+        self.has_meta_account = bool(providers.search_count([("provider_type", "=", "meta")], limit=1))
+
+    @api.model
+    def _search_is_used(self, operator, value):
+        wanted = value if isinstance(value, bool) else True in value
+        if operator in ("!=", "not in"):
+            wanted = not wanted
+        rules = self.env["sicantik.notification.rule"]._read_group(
+            [("template_key", "!=", False)], ["template_key"]
+        )
+        campaigns = self.env["sicantik.notification.campaign"]._read_group(
+            [("template_key", "!=", False), ("state", "not in", ENDED)], ["template_key"]
+        )
+        plain = {key.removeprefix(META_PREFIX) for (key,) in rules + campaigns}
+        keys = sorted(plain | {META_PREFIX + key for key in plain})
+        return [("template_key", "in" if wanted else "not in", keys)]
 
     @api.constrains("template_key")
     def _check_template_key(self):
@@ -96,7 +181,7 @@ class SicantikWhatsappTemplateMaster(models.Model):
                 raise ValidationError(
                     _(
                         "The text of “%(template)s” uses %(names)s, which the parameter list does not name. "
-                        "Add it to the list.",
+                        "Add it to the list, or press “Take Parameters from the Text”.",
                         template=template.template_key,
                         names=", ".join(missing),
                     )
@@ -110,6 +195,18 @@ class SicantikWhatsappTemplateMaster(models.Model):
                 raise ValidationError(
                     _(
                         "The text of “%s” has an incomplete placeholder. Write it as {{partner_name}}.",
+                        template.template_key,
+                    )
+                )
+
+    @api.constrains("sample_values")
+    def _check_sample_values(self):
+        for template in self:
+            if template._own_samples() is None:
+                raise ValidationError(
+                    _(
+                        "The sample values of “%s” must be a JSON object of texts, such as "
+                        '{"partner_name": "Siti"}.',
                         template.template_key,
                     )
                 )
@@ -149,11 +246,8 @@ class SicantikWhatsappTemplateMaster(models.Model):
         :raise ValidationError: the list is not a JSON list of names
         """
         self.ensure_one()
-        try:
-            names = json.loads(self.parameter_list or "[]")
-        except ValueError:
-            names = None
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        names = self._names_of(self.parameter_list)
+        if names is None:
             raise ValidationError(
                 _(
                     "The parameters of “%s” must be a JSON list of names, such as "
@@ -162,6 +256,52 @@ class SicantikWhatsappTemplateMaster(models.Model):
                 )
             )
         return names
+
+    @api.model
+    def _names_of(self, parameter_list):
+        """Read a parameter list: the names, None when it is not a JSON list of names."""
+        try:
+            names = json.loads(parameter_list or "[]")
+        except ValueError:
+            return None
+        return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
+
+    def _own_samples(self):
+        """Read the template's own sample values: {name: text}, None when they are not that."""
+        try:
+            samples = json.loads(self.sample_values or "{}")
+        except ValueError:
+            return None
+        is_texts = isinstance(samples, dict) and all(isinstance(one, str) for one in samples.values())
+        return samples if is_texts else None
+
+    def _samples(self):
+        """Give a value for each parameter, to show the template without a real message.
+
+        :return: {parameter: text}, in the order of the list: the template's own sample, the usual one, or the
+            parameter's name in brackets
+        :rtype: dict
+        """
+        self.ensure_one()
+        own = self._own_samples() or {}
+        return {
+            name: own.get(name) or SAMPLES.get(name) or f"[{name}]"
+            for name in self._names_of(self.parameter_list) or []
+        }
+
+    def _family(self):
+        """Give the keys under which this template is found: its own, and with or without Meta's prefix."""
+        self.ensure_one()
+        plain = (self.template_key or "").removeprefix(META_PREFIX)
+        return [plain, META_PREFIX + plain] if plain else []
+
+    def _families(self):
+        return sorted({key for template in self for key in template._family()})
+
+    def _count_by_key(self, model, domain):
+        """Count records with the keys of these templates that the user may see: {key: count}, one query."""
+        domain = [*domain, ("template_key", "in", self._families())]
+        return dict(self.env[model]._read_group(domain, ["template_key"], ["__count"]))
 
     def _is_usable_at_meta(self):
         """Tell whether Meta can be asked for this template: it has a name there and was not turned down."""
@@ -182,3 +322,58 @@ class SicantikWhatsappTemplateMaster(models.Model):
             template.template_key: template
             for template in self.with_context(active_test=True).search([("template_key", "in", list(wanted))])
         }
+
+    # === ACTIONS ===#
+
+    def action_open_rules(self):
+        """Open the rules that send this template."""
+        domain = [("template_key", "in", self._family())]
+        return open_list(_("Rules"), "sicantik.notification.rule", domain)
+
+    def action_open_campaigns(self):
+        """Open the campaigns that send it: as their own template, or as their rule's."""
+        domain = [
+            ("state", "not in", ENDED),
+            "|",
+            ("template_key", "in", self._family()),
+            "&",
+            ("template_key", "=", False),
+            ("rule_id.template_key", "in", self._family()),
+        ]
+        return open_list(_("Campaigns"), "sicantik.notification.campaign", domain)
+
+    def action_open_waiting(self):
+        """Open the messages with this template that have not left yet."""
+        domain = [("template_key", "in", self._family()), ("state", "=", "pending")]
+        return open_list(_("Waiting Messages"), "sicantik.notification.queue", domain)
+
+    def action_send_test(self):
+        """Open the dialog that sends one message with this template."""
+        self.ensure_one()
+        return {
+            "type": "ir.actions.act_window",
+            "name": _("Test Send"),
+            "res_model": "sicantik.notification.test.wizard",
+            "view_mode": "form",
+            "views": [(False, "form")],
+            "target": "new",
+            "context": {
+                "default_template_key": self.template_key,
+                "default_context_values": json.dumps(self._samples(), ensure_ascii=False, indent=2),
+            },
+        }
+
+    @api.model
+    def action_sync_from_meta(self):
+        """Read from Meta how the templates stand, at all its accounts.
+
+        :raise AccessError: the user is no manager
+        :raise UserError: there is no account of Meta
+        """
+        check_access(self.browse(), "write")
+        accounts = self.env["sicantik.whatsapp.provider"].search([("provider_type", "=", "meta")])
+        if not accounts:
+            raise UserError(
+                _("There is no WhatsApp account of Meta. Create one in WhatsApp › Configuration first.")
+            )
+        return accounts.action_sync_templates()

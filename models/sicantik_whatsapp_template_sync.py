@@ -1,8 +1,6 @@
 from odoo import _, api, models
 
-from ..compat import group_users
 from ..providers import TemplatesRefused, provider_for
-from .sicantik_notification_access import MANAGER
 from .sicantik_whatsapp_circuit import ACTIVITY
 from .sicantik_whatsapp_event import APPLIED, Verdict
 
@@ -89,6 +87,10 @@ class SicantikWhatsappTemplateSync(models.AbstractModel):
                 values["meta_status"] = STATUSES.get(status, "draft")
         for template in templates:
             new = {name: value for name, value in values.items() if template[name] != value}
+            # The list of templates says no reasons: what a webhook told holds until the state changes.
+            told = reason if reason and reason != "NONE" else False
+            if "meta_status" in new or (told and "meta_status" in values and told != template.meta_reason):
+                new["meta_reason"] = told
             was_usable = template._is_usable_at_meta()
             if new:
                 template.write(new)
@@ -103,8 +105,7 @@ class SicantikWhatsappTemplateSync(models.AbstractModel):
     def _tell(self, template, reason):
         """Give each manager one activity about a template that Meta does not send now."""
         template.activity_unlink([ACTIVITY])
-        managers = group_users(self.env.ref(MANAGER)).filtered(lambda user: user.active and not user.share)
-        for user in managers:
+        for user in self.env["sicantik.notification.alert"]._users():
             # The words are looked up in the language of `self`.
             self.with_context(lang=user.lang)._schedule(template, user, reason)
 

@@ -37,6 +37,10 @@ from . import test_scenarios
 from . import test_security
 from . import test_sending_window
 from . import test_session_reminder
+from . import test_setting_page
+from . import test_setup_tours
+from . import test_provider_page
+from . import test_template_editor
 from . import test_template_sync
 from . import test_tours
 from . import test_trial
