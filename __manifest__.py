@@ -12,6 +12,7 @@
         "security/sicantik_notification_groups.xml",
         "security/ir.model.access.csv",
         "security/sicantik_notification_security.xml",
+        "views/sicantik_notification_story_templates.xml",
         # Queue, log and execution first: the other views have buttons that open them.
         "views/sicantik_notification_queue_views.xml",
         "views/sicantik_notification_log_views.xml",
@@ -43,6 +44,7 @@
         "data/sicantik_notification_trigger_data.xml",
         "data/sicantik_notification_rule_data.xml",
         "data/ir_cron_data.xml",
+        "data/mail_activity_type_data.xml",
     ],
     "demo": [
         "demo/res_company_demo.xml",
@@ -64,6 +66,7 @@
         "web.assets_backend": [
             "sicantik_notification_automation/static/src/overview/*",
             "sicantik_notification_automation/static/src/compose/*",
+            "sicantik_notification_automation/static/src/monitoring/*",
         ],
         "web.assets_tests": ["sicantik_notification_automation/static/tests/tours/*.js"],
     },

@@ -1,5 +1,6 @@
 from . import base
 from . import sicantik_notification_access
+from . import sicantik_notification_message_mixin
 from . import sicantik_notification_sending_hours
 from . import res_company
 from . import sicantik_state_mixin
@@ -47,8 +48,10 @@ from . import sicantik_whatsapp_template_sync
 from . import sicantik_whatsapp_dispatcher
 from . import sicantik_auto_message
 from . import sicantik_notification_mending
+from . import sicantik_notification_story
 from . import sicantik_notification_attention
 from . import sicantik_notification_overview
+from . import sicantik_notification_trouble
 from . import mail_mail
 from . import mail_template
 from . import mail_thread
