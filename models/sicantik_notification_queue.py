@@ -179,6 +179,7 @@ class SicantikNotificationQueue(models.Model):
         string="Status",
         required=True,
         default="pending",
+        group_expand=True,
         readonly=True,
         copy=False,
     )
