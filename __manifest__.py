@@ -12,6 +12,7 @@
         "security/sicantik_notification_groups.xml",
         "security/ir.model.access.csv",
         "security/sicantik_notification_security.xml",
+        "views/sicantik_notification_story_templates.xml",
         # Queue, log and execution first: the other views have buttons that open them.
         "views/sicantik_notification_queue_views.xml",
         "views/sicantik_notification_log_views.xml",
@@ -47,6 +48,7 @@
         "data/sicantik_notification_rule_data.xml",
         "data/sicantik_notification_scenario_data.xml",
         "data/ir_cron_data.xml",
+        "data/mail_activity_type_data.xml",
     ],
     "demo": [
         "demo/res_company_demo.xml",
@@ -76,6 +78,7 @@
             "sicantik_notification_automation/static/src/bubble/*",
             "sicantik_notification_automation/static/src/template_editor/*",
             "sicantik_notification_automation/static/src/secret/*",
+            "sicantik_notification_automation/static/src/monitoring/*",
         ],
         "web.assets_tests": ["sicantik_notification_automation/static/tests/tours/*.js"],
     },

@@ -527,11 +527,14 @@ class SicantikNotificationCampaign(models.Model):
 
     @api.model
     def cron_process_campaign_batch(self):
-        """Scheduled action: start what is due, queue the next targets, complete what has ended.
+        """Scheduled action: start what is due, queue the next targets, complete what has ended, and tell the
+        managers of what needs a person.
 
         :return: how many campaigns were worked on
         :rtype: int
         :raise AccessError: the caller is not a notification manager
         """
         self.env["sicantik.notification.access"]._check_manager()
-        return self.env["sicantik.notification.expansion"].sudo()._run()
+        worked = self.env["sicantik.notification.expansion"].sudo()._run()
+        self.env["sicantik.notification.trouble"].sudo()._look()
+        return worked

@@ -1,7 +1,9 @@
 import json
 
-from odoo import api, fields, models
+from odoo import _, api, fields, models
+from odoo.exceptions import UserError
 
+from .opening import open_form
 from .sicantik_notification_queue import CHANNELS, ERROR_CLASSES, ONCE, PROVIDER_TYPES, WHATSAPP
 from .transaction import committed
 
@@ -45,6 +47,7 @@ class SicantikNotificationLog(models.Model):
 
     _name = "sicantik.notification.log"
     _description = "Notification Log"
+    _inherit = "sicantik.notification.message.mixin"
     _order = "id desc"
     _rec_name = "phone"
 
@@ -85,11 +88,32 @@ class SicantikNotificationLog(models.Model):
     read_date = fields.Datetime()
     delivery_failed_date = fields.Datetime()
     company_id = fields.Many2one("res.company", index=True)
+    advice = fields.Char(string="What to Do", compute="_compute_advice")
 
     def init(self):
         self.env.cr.execute(
             "ALTER TABLE sicantik_notification_log ALTER COLUMN channel SET DEFAULT 'whatsapp'"
         )
+
+    @api.depends("state", "error_class", "delivery_state")
+    def _compute_advice(self):
+        """Say what mends a failure, as the queue and the Overview do."""
+        mending = self.env["sicantik.notification.mending"]
+        for log in self:
+            told = log.error_class and (log.state != "sent" or log.delivery_state == "failed")
+            log.advice = told and mending._advice(log.error_class)[0]
+
+    def action_open_story(self):
+        """Open the whole story of the message that this row is about.
+
+        :raise UserError: its queue row has been deleted
+        """
+        self.ensure_one()
+        if not self.queue_id:
+            raise UserError(
+                _("The message itself is no longer in the queue. Open this line: it tells what is left.")
+            )
+        return open_form("sicantik.notification.queue", self.queue_id.id)
 
     @api.model
     def _delivery_states(self):

@@ -123,10 +123,32 @@ class SicantikNotificationMending(models.AbstractModel):
         :return: an action
         :rtype: dict
         """
+        return self._open_remedy(reason, self._domain(reason, since))
+
+    @api.model
+    def _advice(self, reason):
+        """Say what mends a message that ended for a reason.
+
+        :param str reason: an `error_class`, empty for none
+        :return: a sentence, and what to open for it: `contacts`, `providers`, `templates`, `rules`,
+            `blacklist`, or `messages` where there is nothing but the message itself
+        :rtype: tuple
+        """
         mending = self._mending()
-        _hint, what, _label = mending.get(reason, mending[False])
+        hint, what, _button = mending.get(reason, mending[False])
+        return hint, what
+
+    @api.model
+    def _open_remedy(self, reason, domain):
+        """Open what has to be changed so that messages go out.
+
+        :param str reason: the `error_class` that they ended for
+        :param list domain: which messages of the queue
+        :return: an action
+        :rtype: dict
+        """
+        _hint, what = self._advice(reason)
         rows = self.env[QUEUE]
-        domain = self._domain(reason, since)
         if what == "contacts":
             return self._open_concerned(_("Contacts"), "res.partner", rows, domain, "partner_id")
         if what == "rules":

@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from collections.abc import Collection
 from datetime import timedelta
 
@@ -100,6 +101,7 @@ class SicantikNotificationQueue(models.Model):
 
     _name = "sicantik.notification.queue"
     _description = "Notification Queue"
+    _inherit = "sicantik.notification.message.mixin"
     _order = "id desc"
     _rec_names_search = ["phone", "email", "template_key"]
     _log_access = False
@@ -177,6 +179,7 @@ class SicantikNotificationQueue(models.Model):
         string="Status",
         required=True,
         default="pending",
+        group_expand=True,
         readonly=True,
         copy=False,
     )
@@ -217,6 +220,13 @@ class SicantikNotificationQueue(models.Model):
         string="Delivery",
         compute="_compute_delivery_state",
     )
+
+    # For the person who looks at it
+    trigger_id = fields.Many2one("sicantik.notification.trigger", compute="_compute_trigger_id")
+    next_step = fields.Char(string="What Comes Next", compute="_compute_next_step")
+    remedy = fields.Char(compute="_compute_next_step")
+    can_process = fields.Boolean(compute="_compute_can")
+    can_retry = fields.Boolean(compute="_compute_can")
 
     _sql_constraints = [
         ("event_key_unique", "UNIQUE (event_key)", "This event has queued this message already."),
@@ -273,6 +283,31 @@ class SicantikNotificationQueue(models.Model):
         told = {log.queue_id.id: log.delivery_state for log in logs}
         for row in self:
             row.delivery_state = told.get(row._origin.id, False)
+
+    # Not of the rule's or the campaign's fields: a change there would read all of its rows.
+    @api.depends("rule_id")
+    def _compute_trigger_id(self):
+        for row in self:
+            row.trigger_id = row.rule_id.trigger_id
+
+    @api.depends("state", "error_class", "scheduled_date", "next_retry_date")
+    def _compute_next_step(self):
+        """Say what becomes of a message that waits, or what mends one that did not go out."""
+        mending = self.env["sicantik.notification.mending"]
+        for row in self:
+            row.next_step = row.remedy = False
+            if row.state == "pending" and row._origin:
+                row.next_step = self.env["sicantik.notification.story"]._next_step(row)
+            elif row.state in ("failed", "skipped"):
+                row.next_step, row.remedy = mending._advice(row.error_class)
+
+    @api.depends("state")
+    def _compute_can(self):
+        """Tell which buttons would do something."""
+        for row in self:
+            campaign = row.campaign_id.state
+            row.can_process = row.state == "pending" and campaign not in ("paused", "cancelled")
+            row.can_retry = row.state in ("failed", "skipped") and campaign != "cancelled"
 
     @api.depends("res_model", "res_id")
     def _compute_permit_id(self):
@@ -700,39 +735,85 @@ class SicantikNotificationQueue(models.Model):
         self._check_may_run()
         rows = self.filtered(lambda row: row.state == "pending")
         if not rows:
-            return self._tell_states()
+            return self._tell(_("Nothing to send"), self._standing(), "warning")
+        others = (self - rows)._standing()
         self.env.flush_all()
         self.env["sicantik.notification.drain"].sudo().with_context(**{AT_ONCE: True})._process(rows.ids)
         self.invalidate_recordset()
-        return True
+        if len(self) == 1:
+            return True
+        sent = rows.filtered(lambda row: row.state == "sent")
+        lines = [*(rows - sent)._standing(), *others]
+        return self._tell(_("Sent: %(done)s of %(all)s", done=len(sent), all=len(self)), lines)
 
-    def _tell_states(self):
-        """Say how messages stand that a button found done already: the scheduled action was quicker."""
-        labels = dict(self._fields["state"]._description_selection(self.env))
+    def _standing(self):
+        """Say how many of these messages stand how, and for which reason.
+
+        :rtype: list[str]
+        """
+        states = dict(self._fields["state"]._description_selection(self.env))
+        reasons = dict(self._fields["error_class"]._description_selection(self.env))
+        counts = Counter()
+        for row in self:
+            paused = row.state == "pending" and row.campaign_id.state in ("paused", "cancelled")
+            reason = _("its campaign stands still") if paused else reasons.get(row.error_class)
+            counts[states[row.state], reason if row.state != "sent" else None] += 1
+        return [
+            f"{state} ({reason}): {count}" if reason else f"{state}: {count}"
+            for (state, reason), count in counts.most_common()
+        ]
+
+    @api.model
+    def _tell(self, title, lines, level=None):
+        """Give the action that tells a person what a button has done, and shows the rows anew.
+
+        :param str title: what was done
+        :param list lines: what was not, and why
+        :param str level: colour of the notification; None: by whether there are lines
+        """
         return {
             "type": "ir.actions.client",
             "tag": "display_notification",
             "params": {
-                "type": "warning",
-                "title": _("Nothing to send"),
-                "message": "\n".join(f"{row.name}: {labels[row.state]}" for row in self),
+                "type": level or ("warning" if lines else "success"),
+                "title": title,
+                "message": " · ".join(lines),
+                "sticky": bool(lines) and len(self) > 1,
                 "next": {"type": "ir.actions.client", "tag": "soft_reload"},
             },
         }
 
     def action_retry(self):
-        """Put failed and skipped messages back into the queue, with all their attempts before them."""
+        """Put failed and skipped messages back into the queue, with all their attempts before them.
+
+        Of many, those for which that is impossible stay as they are, and the answer says why.
+
+        :raise UserError: it is impossible for all of them
+        """
         self._check_may_run()
         rows = self.sudo().filtered(lambda row: row.state in ("failed", "skipped"))
         if not rows:
             raise UserError(_("Only failed and skipped messages can be tried again."))
-        rows._check_not_cancelled()
+        others = (self.sudo() - rows)._standing()
+        stopped = rows.filtered(lambda row: row.campaign_id.state == "cancelled")
+        if stopped == rows:
+            raise UserError(
+                _(
+                    "The campaign “%s” was cancelled: its messages are not sent any more. Relaunch it to "
+                    "write to those who have not been reached.",
+                    stopped[0].campaign_id.name,
+                )
+            )
+        rows -= stopped
+        doubled = rows._take_keys_again()
+        if doubled == rows:
+            raise UserError(_("“%s” is in the queue a second time: retry that message.", doubled[0].name))
+        rows -= doubled
         for row in rows:
             if row.channel == EMAIL and not row.email and row.partner_id.email_normalized:
                 row.email = row.partner_id.email_normalized
             elif row.channel == WHATSAPP and not row.phone and row.partner_id.whatsapp_e164:
                 row.phone = row.partner_id.whatsapp_e164
-        rows._take_keys_again()
         rows.write(
             {
                 "state": "pending",
@@ -751,43 +832,46 @@ class SicantikNotificationQueue(models.Model):
         rows.auto_message_id._reopen()
         rows.campaign_id._reopen()
         rows._wake_cron()
-        return True
-
-    def _check_not_cancelled(self):
-        """Refuse what would never be sent.
-
-        :raise UserError: a campaign of these messages was cancelled
-        """
-        campaigns = self.campaign_id.filtered(lambda campaign: campaign.state == "cancelled")
-        if campaigns:
-            raise UserError(
-                _(
-                    "The campaign “%s” was cancelled: its messages are not sent any more. Relaunch it to "
-                    "write to those who have not been reached.",
-                    campaigns[0].name,
-                )
-            )
+        if len(self) == 1:
+            return True
+        if stopped:
+            others.append(_("Its campaign was cancelled: %s", len(stopped)))
+        if doubled:
+            others.append(_("In the queue a second time: %s", len(doubled)))
+        return self._tell(_("Tried again: %(done)s of %(all)s", done=len(rows), all=len(self)), others)
 
     def _take_keys_again(self):
         """Make rows that are tried again count as the message that is sent once; one that another row sends
         stays.
 
-        :raise UserError: another row has been made for the same record and recipient
+        :return: those for whose record and recipient another row has been made
         """
-        for row in self:
-            given_back = f":{row.id}"
-            if ONCE in (row.event_key or "") and row.event_key.endswith(given_back):
-                key = row.event_key.removesuffix(given_back)
-                if self.search_count([("event_key", "=", key)], limit=1):
-                    raise UserError(_("“%s” is in the queue a second time: retry that message.", row.name))
-                row.event_key = key
+        keys = {
+            row.id: row.event_key.removesuffix(f":{row.id}")
+            for row in self
+            if ONCE in (row.event_key or "") and row.event_key.endswith(f":{row.id}")
+        }
+        wanted = list(set(keys.values()))
+        taken = set(self.search_fetch([("event_key", "in", wanted)], ["event_key"]).mapped("event_key"))
+        doubled = self.browse()
+        for row in self.filtered(lambda row: row.id in keys):
+            if keys[row.id] in taken:
+                doubled |= row
+            else:
+                taken.add(keys[row.id])
+                row.event_key = keys[row.id]
+        return doubled
 
     def action_cancel(self):
-        """Cancel what has not left yet."""
+        """Cancel what has not left yet; of many, the answer says what could not be cancelled.
+
+        :raise UserError: all of them have left or ended
+        """
         self._check_may_run()
         rows = self.sudo().filtered(lambda row: row.state == "pending")
         if not rows:
             raise UserError(_("Only pending messages can be cancelled."))
+        others = (self.sudo() - rows)._standing()
         reason = _("Cancelled by %s", self.env.user.name)
         rows.write({"state": "cancelled", "error_class": "cancelled", "error_message": reason})
         for row in rows.filtered(lambda row: ONCE in (row.event_key or "")):
@@ -795,7 +879,20 @@ class SicantikNotificationQueue(models.Model):
         self.env["sicantik.notification.log"]._record(
             [self._prepare_skip_log({**row._log_values(), "id": row.id}) for row in rows]
         )
-        return True
+        if len(self) == 1:
+            return True
+        return self._tell(_("Cancelled: %(done)s of %(all)s", done=len(rows), all=len(self)), others)
+
+    def action_mend(self):
+        """Open what has to be changed so that this message goes out: its contact, provider, template, rule or
+        the blacklist.
+
+        :raise AccessError: the user is no notification user
+        """
+        self.ensure_one()
+        self._check_may_run()
+        mending = self.env["sicantik.notification.mending"]
+        return mending._open_remedy(self.error_class, [("id", "=", self.id)])
 
     def _log_values(self):
         self.ensure_one()

@@ -26,7 +26,12 @@ class SicantikNotificationRule(models.Model):
 
     _name = "sicantik.notification.rule"
     _description = "Notification Rule"
-    _inherit = ["sicantik.notification.evaluation", "sicantik.notification.sending.hours"]
+    _inherit = [
+        "sicantik.notification.evaluation",
+        "sicantik.notification.sending.hours",
+        "mail.thread",
+        "mail.activity.mixin",
+    ]
     _order = "sequence, id"
 
     name = fields.Char(string="Rule Name", required=True, translate=True)

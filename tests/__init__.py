@@ -15,6 +15,7 @@ from . import test_data
 from . import test_dispatcher
 from . import test_email
 from . import test_doors
+from . import test_export
 from . import test_fences
 from . import test_frequency_cap
 from . import test_i18n
@@ -23,6 +24,8 @@ from . import test_lean
 from . import test_limits
 from . import test_models
 from . import test_moments
+from . import test_monitoring
+from . import test_monitoring_tours
 from . import test_overview
 from . import test_permit_pages
 from . import test_plain_domain

@@ -43,6 +43,7 @@ MATRIX = {
     "sicantik.notification.usage": {"manager": "r"},
     "sicantik.whatsapp.pair": {"manager": "r"},
     "sicantik.notification.moment": {"manager": "r"},
+    "sicantik.notification.trouble": {"manager": "r"},
     "sicantik.whatsapp.event": {"manager": "r"},
     "sicantik.notification.test.wizard": WIZARD,
     "sicantik.notification.preview.wizard": WIZARD,

@@ -162,6 +162,83 @@ class TestSendWizard(WizardCase):
                 {"partner_id": self.partner.id, "template_key": "test_ready"}
             )
 
+    # === WHAT IT OFFERS ===#
+
+    def _open(self, record, **context):
+        """Open the wizard from a record, as its Action menu does."""
+        context = {"active_model": record._name, "active_id": record.id, **context}
+        return Form(self.env["sicantik.notification.test.wizard"].with_context(**context))
+
+    def test_action_menus(self):
+        for record in (self.rule, self.template, self._permit(), self._row()):
+            bound = self.env["ir.actions.act_window"].search(
+                [
+                    ("binding_model_id.model", "=", record._name),
+                    ("res_model", "=", "sicantik.notification.test.wizard"),
+                ]
+            )
+            self.assertEqual((bound.name, bound.binding_view_types), ("Test Send", "form"), record._name)
+
+    def test_from_a_template(self):
+        form = self._open(self.template)
+        self.assertEqual(form.template_key, "test_ready")
+        self.assertIn("permit_number", form.context_values)
+
+    def test_from_a_rule(self):
+        form = self._open(self.rule)
+        self.assertEqual((form.rule_id, form.template_key), (self.rule, "test_ready"))
+
+    def test_from_a_permit(self):
+        """With the values of the permit, but to whoever tests and not to the applicant."""
+        form = self._open(self._permit(permit_number="503/0042"))
+        self.assertEqual(form.partner_id, self.env.user.partner_id)
+        form.template_key = "test_ready"
+        self.assertEqual(
+            json.loads(form.context_values), {"partner_name": "Ani", "permit_number": "503/0042"}
+        )
+
+    def test_from_a_message(self):
+        row = self._row(context_values={"partner_name": "Budi", "permit_number": "9"})
+        form = self._open(row)
+        self.assertEqual(form.partner_id, self.env.user.partner_id)
+        self.assertEqual(json.loads(form.context_values)["partner_name"], "Budi")
+
+    def test_shows_text_and_provider_before(self):
+        self._provider("fonnte", name="Our Fonnte", sequence=1)
+        self._provider("watzap", name="Our Watzap", sequence=2)
+        form = self._open(self.rule)
+        form.partner_id = self.partner
+        self.assertEqual(form.preview, "Dear Ani, permit [permit_number] is ready.")
+        self.assertEqual(form.outlook, "By Our Fonnte → Our Watzap")
+        form.context_values = "{"
+        self.assertIn("JSON object", form.outlook)
+        form.context_values = "{}"
+        self.assertIn("partner_name", form.outlook, "what is missing is named")
+        self.assertEqual(self.gateway.messages(), [])
+
+    def test_says_what_to_do(self):
+        wizard = self._wizard()
+        wizard.action_send_test()
+        self.assertEqual(wizard.outcome, "failed")
+        self.assertIn("Set up a provider", wizard.advice)
+        self._provider("fonnte")
+        wizard.action_send_test()
+        self.assertEqual((wizard.outcome, wizard.advice), ("sent", False))
+        logs = self.logs.search(wizard.action_open_log()["domain"])
+        self.assertEqual(set(logs.mapped("state")), {"sent", "failed"})
+
+    def test_records_of_others(self):
+        """Values of a permit that the user may not read are not offered."""
+        office = self.env["res.company"].create({"name": "Other office"})
+        hidden = self._permit(permit_number="503/SECRET", company_id=office.id)
+        wizards = self.env["sicantik.notification.test.wizard"].with_user(self.user)
+        with self.assertRaises(AccessError):
+            Form(wizards.with_context(active_model=hidden._name, active_id=hidden.id))
+        with self.assertRaises(AccessError):
+            wizards.create(
+                {"template_key": "test_ready", "res_model": hidden._name, "res_id": hidden.id}
+            ).read(["context_values"])
+
     def test_button_of_the_rule(self):
         action = self.rule.action_test_send()
         wizard = (

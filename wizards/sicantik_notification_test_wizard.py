@@ -1,11 +1,27 @@
 import json
 
 from odoo import _, api, fields, models
-from odoo.exceptions import UserError
+from odoo.exceptions import UserError, ValidationError
+
+from ..compat import check_access
+from ..models.opening import open_list
+from ..models.road import Refusal
+from ..models.sicantik_notification_evaluation import Event
+from ..models.sicantik_notification_queue import DOCUMENT, PERMIT
+
+QUEUE = "sicantik.notification.queue"
+LOG = "sicantik.notification.log"
+RULE = "sicantik.notification.rule"
+TEMPLATE = "sicantik.whatsapp.template.master"
 
 
 class SicantikNotificationTestWizard(models.TransientModel):
-    """Send one message now, by the road that the rule's messages take (seed 2, section 7.3)."""
+    """Send one message now, by the road that the rule's messages take (seed 2, section 7.3).
+
+    It opens from a rule, a template, a permit or document, or a message of the queue, and takes over what
+    that says, but for the recipient: a test goes to whoever makes it, until another one is chosen. The text
+    and the provider are shown before anything is sent.
+    """
 
     _name = "sicantik.notification.test.wizard"
     _description = "Test Send"
@@ -17,6 +33,9 @@ class SicantikNotificationTestWizard(models.TransientModel):
     template_key = fields.Char(
         compute="_compute_template_key", store=True, readonly=False, required=True, precompute=True
     )
+    # The permit or document whose values are offered.
+    res_model = fields.Char(string="Model", readonly=True)
+    res_id = fields.Integer(string="Record ID", readonly=True)
     # With the rights of the user: it shows the recipient's name.
     context_values = fields.Text(
         compute="_compute_context_values",
@@ -27,25 +46,110 @@ class SicantikNotificationTestWizard(models.TransientModel):
         help="The parameters as a JSON object.",
     )
     provider_id = fields.Many2one("sicantik.whatsapp.provider", help="Empty: chosen as for any message.")
+    preview = fields.Text(compute="_compute_preview", compute_sudo=False)
+    outlook = fields.Char(compute="_compute_preview", compute_sudo=False)
     result = fields.Text(readonly=True)
+    outcome = fields.Selection([("sent", "Sent"), ("failed", "Not Sent")], readonly=True)
+    advice = fields.Char(string="What to Do", readonly=True)
+
+    @api.model
+    def default_get(self, fields_list):
+        """Take over what the record says that is open: a rule, template, permit, document or message."""
+        values = super().default_get(fields_list)
+        model, id_ = self.env.context.get("active_model"), self.env.context.get("active_id")
+        if not id_ or model not in (RULE, TEMPLATE, PERMIT, DOCUMENT, QUEUE):
+            return values
+        record = self.env[model].browse(id_).exists()
+        if not record:
+            return values
+        check_access(record, "read")
+        if model == RULE:
+            taken = {"rule_id": record.id}
+        elif model == TEMPLATE:
+            taken = {"template_key": record.template_key}
+        elif model == QUEUE:
+            taken = {"template_key": record.template_key, "context_values": record.context_values}
+        else:
+            taken = {"res_model": model, "res_id": record.id}
+        for name, value in taken.items():
+            if value and name in fields_list and f"default_{name}" not in self.env.context:
+                values[name] = value
+        return values
+
+    # === COMPUTES ===#
 
     @api.depends("rule_id")
     def _compute_template_key(self):
         for wizard in self:
             wizard.template_key = wizard.rule_id.template_key or wizard.template_key
 
-    @api.depends("template_key", "partner_id")
+    @api.depends("template_key", "partner_id", "res_model", "res_id")
     def _compute_context_values(self):
-        """Offer a value for every parameter: the recipient's name, and the parameter's own name in
-        brackets.
+        """Offer a value for every parameter: what the record's applicant would read, when there is a record;
+        else the recipient's name, and the parameter's own name in brackets.
         """
         for wizard in self:
-            templates = self.env["sicantik.notification.rule"]._templates_for(wizard.template_key)
+            templates = self.env[RULE]._templates_for(wizard.template_key)
             names = [name for template in templates for name in template._parameter_names()]
             values = {name: f"[{name}]" for name in names}
             if "partner_name" in values and wizard.partner_id:
                 values["partner_name"] = wizard.partner_id.name
+            values.update(wizard._values_of_record(templates))
             wizard.context_values = json.dumps(values, ensure_ascii=False, indent=2)
+
+    def _values_of_record(self, templates):
+        """Give what the default mapping says of the permit or document: {parameter: text}."""
+        if self.res_model not in (PERMIT, DOCUMENT) or not templates:
+            return {}
+        record = self.env[self.res_model].browse(self.res_id).exists()
+        if not record:
+            return {}
+        check_access(record, "read")
+        record = record.sudo()
+        fill = self.env["sicantik.notification.context"]._for_templates(templates, record)
+        values = fill(record, record.partner_id, Event("test", new_state=record.state))
+        return {name: value for name, value in values.items() if value}
+
+    @api.depends("template_key", "context_values", "partner_id", "provider_id")
+    def _compute_preview(self):
+        """Show the text and who would send it, as far as that is known before it is tried."""
+        for wizard in self:
+            wizard.preview = wizard.outlook = False
+            if not wizard.template_key or not wizard.partner_id:
+                continue
+            try:
+                plan = wizard._plan()
+            except ValidationError as error:
+                wizard.outlook = str(error)
+                continue
+            if isinstance(plan, Refusal):
+                wizard.outlook = plan.error_message
+                continue
+            names = {
+                provider.id: provider.name
+                for provider in self.env["sicantik.whatsapp.provider"]
+                .sudo()
+                .browse(route.provider_id for route in plan)
+            }
+            wizard.preview = plan[0].message.text
+            wizard.outlook = _("By %s", " → ".join(dict.fromkeys(names[route.provider_id] for route in plan)))
+
+    def _plan(self):
+        """Give the ways of the message, or the Refusal.
+
+        :raise ValidationError: the parameters are no JSON object
+        """
+        context = self.env[QUEUE]._read_context(self.context_values or "{}")
+        partner = self.partner_id._origin
+        check_access(partner, "read")
+        dispatcher = self.env["sicantik.whatsapp.dispatcher"].sudo()
+        company = partner.sudo().company_id or self.env.company
+        request = dispatcher._request(
+            partner.sudo(), company, template_key=self.template_key, context=context
+        )
+        return dispatcher._plan([request], provider=self.provider_id._origin)[0]
+
+    # === ACTIONS ===#
 
     def action_send_test(self):
         """Send the message now and show what came of it; the delivery log has it too.
@@ -55,7 +159,7 @@ class SicantikNotificationTestWizard(models.TransientModel):
             no such template
         """
         self.ensure_one()
-        queue = self.env["sicantik.notification.queue"]
+        queue = self.env[QUEUE]
         queue._check_may_run()
         if self.rule_id.channel == "email":
             raise UserError(
@@ -64,16 +168,19 @@ class SicantikNotificationTestWizard(models.TransientModel):
                     self.rule_id.name,
                 )
             )
-        row = queue.new({"context_values": self.context_values or "{}"})
+        context = queue._read_context(self.context_values or "{}")
         sent = self.env["sicantik.whatsapp.dispatcher"]._send_template(
-            self.template_key, self.partner_id, row._context_dict(), provider=self.provider_id
+            self.template_key, self.partner_id, context, provider=self.provider_id
         )
+        self.outcome = "sent" if sent["success"] else "failed"
+        self.advice = False
         if sent["success"]:
             self.result = _(
                 "Sent by %(provider)s. %(id)s", provider=sent["provider"], id=sent["message_id"] or ""
             )
         else:
             self.result = _("Not sent: %s", sent["error"])
+            self.advice = self.env["sicantik.notification.mending"]._advice(sent["error_class"])[0]
         if sent.get("fallback_used"):
             self.result += "\n" + _(
                 "Before that, %(provider)s refused: %(error)s",
@@ -86,5 +193,11 @@ class SicantikNotificationTestWizard(models.TransientModel):
             "res_model": self._name,
             "res_id": self.id,
             "view_mode": "form",
+            "views": [(False, "form")],
             "target": "new",
         }
+
+    def action_open_log(self):
+        """Open the log of what was sent to this recipient, the newest first."""
+        self.ensure_one()
+        return open_list(_("Delivery Log"), LOG, [("partner_id", "=", self.partner_id.id)])
