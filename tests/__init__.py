@@ -7,6 +7,7 @@ from . import test_capture
 from . import test_cleanup
 from . import test_clock
 from . import test_company_time
+from . import test_companies
 from . import test_compose
 from . import test_concurrency
 from . import test_contact_input
@@ -30,6 +31,7 @@ from . import test_queue
 from . import test_quiet_hours
 from . import test_repeat
 from . import test_receipts
+from . import test_roles
 from . import test_rule
 from . import test_scenarios
 from . import test_security
