@@ -43,12 +43,13 @@ class SicantikNotificationBlacklist(models.Model):
     ]
 
     def _compute_blocked(self):
-        """Read from the log: a counter on the entry would be written by every worker at once."""
+        """Read from the log: a counter on the entry would be written by every worker at once.
+
+        Entries hold for all companies; what is counted are the messages that the user may see.
+        """
         stats = {
             number: (count, last)
-            for number, count, last in self.env["sicantik.notification.log"]
-            .sudo()
-            ._read_group(
+            for number, count, last in self.env["sicantik.notification.log"]._read_group(
                 [("phone", "in", self.mapped("phone_number")), ("error_class", "=", "blacklisted")],
                 ["phone"],
                 ["__count", "create_date:max"],

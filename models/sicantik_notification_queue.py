@@ -54,6 +54,8 @@ ERROR_CLASSES = [
     ("blacklisted", "Blacklisted"),
     ("cancelled", "Cancelled"),
 ]
+# Fields that say what a message is about.
+SUBJECT = {"res_model", "res_id", "permit_id", "document_id"}
 # Key of the context in which a person wants messages sent at once, also in quiet hours.
 AT_ONCE = "sicantik_at_once"
 # Columns that `_enqueue` fills, with their types in the database.
@@ -356,7 +358,8 @@ class SicantikNotificationQueue(models.Model):
         """
         negative = operator in ("!=", "<>") or operator.startswith("not ")
         operator = "=" if operator in ("!=", "<>") else operator.removeprefix("not ")
-        records = self.env[model].sudo().with_context(active_test=False)
+        # With the rights of the user: what the system finds by a field tells its value.
+        records = self.env[model].with_context(active_test=False)
         several = isinstance(value, Collection) and not isinstance(value, str)
         values = list(value) if several else [value]
         empty = False
@@ -429,7 +432,7 @@ class SicantikNotificationQueue(models.Model):
         """Queue messages by hand. Programs with many of them use `_enqueue`."""
         vals_list = [self._prepare_manual(vals) for vals in vals_list]
         rows = super().create(vals_list)
-        rows.filtered(lambda row: row.channel == EMAIL)._check_may_read_subjects()
+        rows._check_may_read_subjects()
         now = fields.Datetime.now()
         if any(row.state == "pending" and row.scheduled_date <= now for row in rows):
             self._wake_cron()
@@ -448,7 +451,8 @@ class SicantikNotificationQueue(models.Model):
         result = super(SicantikNotificationQueue, self - emails).write(vals)
         if emails:
             result = super(SicantikNotificationQueue, emails).write(self._with_address(vals))
-            emails._check_may_read_subjects()
+        if not SUBJECT.isdisjoint(vals) or emails:
+            self._check_may_read_subjects()
         return result
 
     @api.model
@@ -461,28 +465,37 @@ class SicantikNotificationQueue(models.Model):
         return vals
 
     def _check_may_read_subjects(self):
-        """Refuse who queues an e-mail about what they may not read: it is written from its record.
+        """Refuse who queues a message about what they may not read: an e-mail is written from its record, and
+        the row shows the name of a permit or document.
 
         :raise AccessError: the user may not read one of the records
         """
         if self.env.su:
             return
+        ids = {}
         for row in self:
             if row.res_id and row.res_model in self.env:
-                check_access(self.env[row.res_model].browse(row.res_id), "read")
+                ids.setdefault(row.res_model, set()).add(row.res_id)
+        for model, of_model in ids.items():
+            check_access(self.env[model].browse(of_model).exists(), "read")
 
     @api.model
     def _check_there(self, vals):
-        """Do what the foreign keys of unchecked fields would do.
+        """Do what the foreign keys of unchecked fields would do, and refuse what messages by hand are not to
+        be counted for: a campaign, say, of another company.
 
         :raise ValidationError: a record to be referred to is not there
+        :raise AccessError: the user may not read it
         """
         for name, field in self._fields.items():
-            if isinstance(field, UncheckedMany2one) and vals.get(name):
-                if not self.env[field.comodel_name].sudo().browse(vals[name]).exists():
+            if (isinstance(field, UncheckedMany2one) or name == "auto_message_id") and vals.get(name):
+                record = self.env[field.comodel_name].browse(vals[name])
+                if not record.sudo().exists():
                     raise ValidationError(
                         _("There is no record with the id %s. Choose another one.", vals[name])
                     )
+                if not self.env.su:
+                    check_access(record, "read")
 
     @api.model
     def _checked_phone(self, number):

@@ -82,7 +82,7 @@ class SicantikNotificationRule(models.Model):
     recipient_type = fields.Selection(
         [
             ("partner", "Partner (Applicant)"),
-            ("staff", "DPMPTSP Staff"),
+            ("staff", "Staff of DPMPTSP"),
             ("official", "Authorized Official"),
             ("custom", "Custom (Domain)"),
             ("field", "From a Field of the Record"),
@@ -277,6 +277,14 @@ class SicantikNotificationRule(models.Model):
         campaign = (
             self.env["sicantik.notification.campaign"].sudo().search([("rule_id", "in", rules.ids)], limit=1)
         )
+        if campaign and not self.env.su and campaign.company_id not in self.env.user.company_ids:
+            raise UserError(
+                _(
+                    "A campaign of another company sends by the rule “%s”, which can therefore not be "
+                    "deleted. Archive the rule.",
+                    campaign.rule_id.name,
+                )
+            )
         if campaign:
             raise UserError(
                 _(
@@ -320,6 +328,7 @@ class SicantikNotificationRule(models.Model):
 
     def action_test_send(self):
         self.ensure_one()
+        self.env["sicantik.notification.access"]._check_user()
         return {
             "type": "ir.actions.act_window",
             "name": _("Test Send"),
@@ -331,6 +340,7 @@ class SicantikNotificationRule(models.Model):
 
     def action_preview(self):
         self.ensure_one()
+        self.env["sicantik.notification.access"]._check_user()
         return {
             "type": "ir.actions.act_window",
             "name": _("Preview"),
@@ -579,18 +589,42 @@ class SicantikNotificationRule(models.Model):
         return {record.id: by_company[record.company_id] for record in records}
 
     def _recipients_custom(self, records, events):
-        """Evaluate the domain once for all records, or for each when it speaks of the record."""
+        """Evaluate the domain once for all records of a company, or for each record when it speaks of it."""
         partners = self.env["res.partner"].sudo()
         text = self.recipient_domain or "[]"
         if not self._names_in(text) & PER_RECORD_NAMES:
-            found = partners.search(self._eval_domain(text, self._domain_values(records)))
-            return dict.fromkeys(records.ids, found)
+            domain = self._eval_domain(text, self._domain_values(records))
+            by_company = {
+                company: partners.search([*self._partners_of(company), *domain])
+                for company in {self._company_of(record) for record in records}
+            }
+            return {record.id: by_company[self._company_of(record)] for record in records}
         return {
             record.id: partners.search(
-                self._eval_domain(text, self._domain_values(records, record.id, events[record.id]))
+                [
+                    *self._partners_of(self._company_of(record)),
+                    *self._eval_domain(text, self._domain_values(records, record.id, events[record.id])),
+                ]
             )
             for record in records
         }
+
+    @api.model
+    def _company_of(self, record):
+        """Give the company of a record, empty for one that belongs to none or to all."""
+        return record.company_id if "company_id" in record._fields else self.env["res.company"]
+
+    @api.model
+    def _partners_of(self, company):
+        """Give the domain of the contacts that a company may write to: its own, those of no company, and the
+        staff, as Odoo's record rule for contacts has it; all of them when no company is given.
+        """
+        if not company:
+            return []
+        return [
+            *("|", "|", ("partner_share", "=", False)),
+            *(("company_id", "parent_of", company.ids), ("company_id", "=", False)),
+        ]
 
     def _recipients_field(self, records, events):
         found = {}

@@ -2,8 +2,6 @@ import logging
 
 from odoo import _, api, fields, models
 
-from ..compat import group_users
-from .sicantik_notification_access import MANAGER
 from .transaction import committed
 
 _logger = logging.getLogger(__name__)
@@ -107,11 +105,9 @@ class SicantikNotificationTrouble(models.Model):
         record = self.env[self.res_model].browse(self.res_id).exists()
         if not record:
             return
-        company = record.company_id if "company_id" in record._fields else self.env["res.company"]
-        managers = group_users(self.env.ref(MANAGER)).filtered(
-            lambda user: user.active and not user.share and (not company or company in user.company_ids)
-        )
-        for user in managers - self._activities().user_id:
+        company = record.company_id if "company_id" in record._fields else None
+        users = self.env["sicantik.notification.alert"]._users(company)
+        for user in users - self._activities().user_id:
             speaking = self.with_context(lang=user.lang)
             summary, note = speaking._words()
             record.with_context(mail_activity_quick_update=True, lang=user.lang).activity_schedule(

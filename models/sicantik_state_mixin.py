@@ -1,6 +1,8 @@
 from odoo import _, api, models
 from odoo.exceptions import UserError
 
+from ..compat import check_access
+
 
 class SicantikStateMixin(models.AbstractModel):
     """The buttons of permits and documents that move their `state`, and the columns of their kanban.
@@ -23,6 +25,7 @@ class SicantikStateMixin(models.AbstractModel):
         :raise AccessError: the user may not write them
         :raise UserError: one of them is in another state; nothing is moved then
         """
+        check_access(self, "write")
         labels = dict(self._fields["state"]._description_selection(self.env))
         for record in self:
             if record.state not in sources:

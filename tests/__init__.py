@@ -1,3 +1,4 @@
+from . import test_accessible_views
 from . import test_auto_message
 from . import test_auto_message_processes
 from . import test_campaign
@@ -7,6 +8,7 @@ from . import test_capture
 from . import test_cleanup
 from . import test_clock
 from . import test_company_time
+from . import test_companies
 from . import test_compose
 from . import test_concurrency
 from . import test_contact_input
@@ -33,11 +35,14 @@ from . import test_queue
 from . import test_quiet_hours
 from . import test_repeat
 from . import test_receipts
+from . import test_role_pages
+from . import test_roles
 from . import test_rule
 from . import test_rule_tours
 from . import test_scenario_rules
 from . import test_scenarios
 from . import test_security
+from . import test_seed_words
 from . import test_sending_window
 from . import test_session_reminder
 from . import test_setting_page

@@ -14,8 +14,14 @@ class SicantikNotificationPreviewWizard(models.TransientModel):
 
     rule_id = fields.Many2one("sicantik.notification.rule", required=True)
     res_model = fields.Char(related="rule_id.model_name", string="Model")
+    # With the rights of the user: what is offered is a record that they may read.
     res_id = fields.Integer(
-        string="Record ID", compute="_compute_res_id", store=True, readonly=False, precompute=True
+        string="Record ID",
+        compute="_compute_res_id",
+        compute_sudo=False,
+        store=True,
+        readonly=False,
+        precompute=True,
     )
     preview_text = fields.Text(string="Result", readonly=True)
 
