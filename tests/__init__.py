@@ -33,6 +33,7 @@ from . import test_receipts
 from . import test_rule
 from . import test_scenarios
 from . import test_security
+from . import test_seed_trials
 from . import test_sending_window
 from . import test_session_reminder
 from . import test_template_sync
