@@ -17,6 +17,7 @@ from . import test_email
 from . import test_doors
 from . import test_fences
 from . import test_frequency_cap
+from . import test_guide
 from . import test_i18n
 from . import test_lanes
 from . import test_lean

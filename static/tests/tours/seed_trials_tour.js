@@ -195,18 +195,20 @@ tour(
     wait("Total Pending", `${cell("Total Pending", "total_pending").split(", ")[0]}:contains("6")`),
 
     messages("Antrian Pengiriman"),
-    {
-        content: "look for the campaign",
-        trigger: ".o_searchview_input",
-        run: type("Test Kampanye Reminder"),
-    },
-    click("in Kampanye", ".o_searchview_autocomplete li:has(b:contains('Kampanye')), .o_searchview_autocomplete .o-dropdown-item:contains('Kampanye')"),
+    { content: "look for the campaign", trigger: ".o_searchview_input", run: type("Reminder") },
+    click(
+        "in Kampanye",
+        ".o_searchview_autocomplete li:contains('Kampanye'), .o_searchview_autocomplete .o-dropdown-item:contains('Kampanye')"
+    ),
     listed("they wait", "permit_reminder", "Pending"),
     cron(),
     minutes(),
 
     messages("Log Pengiriman"),
-    wait("all are sent", ".o_list_view:has(.o_data_row:contains('permit_reminder'):contains('Terkirim'):eq(5))"),
+    wait(
+        "all are sent",
+        ".o_list_view:has(.o_data_row:contains('permit_reminder'):contains('Terkirim'):eq(5))"
+    ),
     menu("SICANTIK → Notifikasi Otomatis → Kampanye"),
     open("Test Kampanye Reminder"),
     tab("Statistik"),
@@ -219,12 +221,12 @@ tour(
     "sicantik_seed_trial_3",
     menu("SICANTIK → Notifikasi Otomatis → Konfigurasi → Aturan"),
     open("Aturan Uji Coba"),
-    click("Action", ".o_cp_action_menus button.dropdown-toggle, .o_cp_action_menus .dropdown-toggle"),
-    click("Test Send", ".dropdown-menu .dropdown-item:contains('Test Send'), .o-dropdown--menu .o-dropdown-item:contains('Test Send')"),
+    click("Action", ".o_cp_action_menus .dropdown-toggle, .o_cp_action_menus button"),
+    click("Test Send", ".dropdown-menu .dropdown-item:contains('Test Send')"),
     pick("Penerima", "partner_id", "Pemohon Uji Coba"),
     click("Kirim Uji Coba", ".modal-footer button:contains('Kirim Uji Coba')"),
-    wait("it says by whom it was sent", ".modal .o_field_widget[name='result']:contains('Fonnte')"),
-    click("close it", ".modal .btn-close"),
+    wait("it says by whom it was sent", ".o_form_view .o_field_widget[name='result']:contains('Fonnte')"),
+    click("close it", ".modal-header .btn-close"),
 
     messages("Antrian Pengiriman").map((step, index) =>
         index ? step : { ...step, trigger: `body:not(:has(.modal)) ${step.trigger}` }
@@ -249,7 +251,7 @@ tour(
     listed("every minute", "SICANTIK: Process Notification Queue", "20"),
     listed("every five minutes", "SICANTIK: Process Campaign Batch", "15"),
     listed("every day", "SICANTIK: Cleanup Old Notification Logs", "5"),
-    wait("they are active", ".o_list_view:has([name='active'] input:checked:eq(2)), .o_list_view:has(.o_boolean_toggle input:checked:eq(2))"),
+    wait("they are active", ".o_list_view:has(.o_data_row [name='active'] input:checked:eq(2))"),
     wait("there are no others", ".o_list_view:not(:has(.o_data_row:eq(3)))"),
     open("SICANTIK: Process Notification Queue"),
     click("Run Manually", ".o_form_view button[name='method_direct_trigger']"),
