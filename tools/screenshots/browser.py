@@ -26,8 +26,9 @@ QUIET = 0.35
 #: Charts are drawn step by step.
 DRAWING = 1.1
 
-#: Whatever moves makes two pictures of one page differ.
+#: Whatever moves makes two pictures of one page differ; and nobody is there to be asked “Leave this page?”.
 STILL = """
+window.addEventListener("beforeunload", (event) => event.stopImmediatePropagation());
 document.addEventListener("DOMContentLoaded", () => {
     const style = document.createElement("style");
     style.textContent = `*, *::before, *::after {
@@ -38,6 +39,10 @@ document.addEventListener("DOMContentLoaded", () => {
 """
 #: Requests that never end, or that nobody waits for.
 ENDLESS = ("/websocket", "/longpolling", "/bus/", "/admin/events")
+
+
+class BrowserGone(Exception):
+    """The browser itself does not answer any more."""
 
 
 class Browser:
@@ -115,7 +120,7 @@ class Browser:
             try:
                 message = json.loads(self._socket.recv())
             except websocket.WebSocketException as error:
-                raise SetupError(f"The browser does not answer to {method}: {error}") from error
+                raise BrowserGone(f"The browser does not answer to {method}: {error}") from error
             if message.get("id") == self._last:
                 if "error" in message:
                     raise SetupError(f"The browser refuses {method}: {message['error'].get('message')}")

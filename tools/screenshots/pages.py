@@ -62,6 +62,19 @@ def tab(name: str) -> Step:
 
 
 @dataclass(frozen=True)
+class Record:
+    """The first record that a domain finds.
+
+    :param by_model: search this model instead, and take the record that its `by_field` points at
+    """
+
+    model: str
+    domain: Domain
+    by_model: str = ""
+    by_field: str = ""
+
+
+@dataclass(frozen=True)
 class Page:
     """One page.
 
@@ -69,7 +82,7 @@ class Page:
     :param action: the action that opens it, by its external id without the module; `phones` for the page
         of the simulated phones
     :param view: the view to show (`list`, `kanban`, `form` …), the action's first by default
-    :param record: a domain: the form of the first record that meets it
+    :param record: the form of this record
     :param steps: what is done on it before the picture is taken
     :param height: of the window, in pixels
     :param phone: also at the width of a phone
@@ -79,8 +92,7 @@ class Page:
     name: str
     action: str
     view: str | None = None
-    record: Domain | None = None
-    model: str | None = None
+    record: Record | None = None
     steps: tuple[Step, ...] = ()
     height: int = DESKTOP[1]
     phone: bool = False
@@ -101,8 +113,9 @@ PAGES = (
     Page(
         "permit",
         "sicantik_permit_action",
-        model=PERMIT,
-        record=[["notification_ids.state", "=", "sent"], ["state", "=", "approved"]],
+        record=Record(
+            PERMIT, [["state", "=", "sent"], ["permit_id.state", "=", "approved"]], QUEUE, "permit_id"
+        ),
         steps=(tab("messages"),),
         height=900,
         phone=True,
@@ -111,8 +124,7 @@ PAGES = (
     Page(
         "send-whatsapp",
         "sicantik_permit_action",
-        model=PERMIT,
-        record=[["state", "=", "processing"], ["partner_id.whatsapp_e164", "!=", False]],
+        record=Record(PERMIT, [["state", "=", "processing"], ["partner_id.whatsapp_e164", "!=", False]]),
         steps=(
             click(".o_statusbar_buttons button", "WhatsApp"),
             shown(".modal .o_form_view .o_field_widget"),
@@ -124,45 +136,39 @@ PAGES = (
     Page(
         "trigger",
         "sicantik_notification_trigger_action",
-        model=TRIGGER,
-        record=[["code", "=", "permit_state_change"]],
+        record=Record(TRIGGER, [["code", "=", "permit_state_change"]]),
         height=900,
     ),
     Page("rules", "sicantik_notification_rule_action"),
     Page(
         "rule",
         "sicantik_notification_rule_action",
-        model=RULE,
-        record=[["template_key", "=", "permit_ready"], ["active", "=", True]],
+        record=Record(RULE, [["template_key", "=", "permit_ready"], ["active", "=", True]]),
         app=True,
         phone=True,
     ),
     Page(
         "rule-recipients",
         "sicantik_notification_rule_action",
-        model=RULE,
-        record=[["template_key", "=", "document_pending"], ["active", "=", True]],
+        record=Record(RULE, [["template_key", "=", "document_pending"], ["active", "=", True]]),
         steps=(tab("recipients"),),
     ),
     Page(
         "rule-scheduling",
         "sicantik_notification_rule_action",
-        model=RULE,
-        record=[["template_key", "=", "permit_ready"], ["active", "=", True]],
+        record=Record(RULE, [["template_key", "=", "permit_ready"], ["active", "=", True]]),
         steps=(tab("scheduling"),),
     ),
     Page(
         "rule-limits",
         "sicantik_notification_rule_action",
-        model=RULE,
-        record=[["template_key", "=", "permit_ready"], ["active", "=", True]],
+        record=Record(RULE, [["template_key", "=", "permit_ready"], ["active", "=", True]]),
         steps=(tab("limits"),),
     ),
     Page(
         "test-send",
         "sicantik_notification_rule_action",
-        model=RULE,
-        record=[["template_key", "=", "permit_ready"], ["active", "=", True]],
+        record=Record(RULE, [["template_key", "=", "permit_ready"], ["active", "=", True]]),
         steps=(click("button[name=action_test_send]"), shown(".modal .o_form_view .o_field_widget")),
     ),
     # Campaigns and planned messages
@@ -170,8 +176,7 @@ PAGES = (
     Page(
         "campaign",
         "sicantik_notification_campaign_action",
-        model=CAMPAIGN,
-        record=[["state", "in", ["running", "paused", "completed"]]],
+        record=Record(CAMPAIGN, [["state", "in", ["running", "paused", "completed"]]]),
         steps=(tab("statistics"),),
         height=900,
         app=True,
@@ -179,15 +184,13 @@ PAGES = (
     Page(
         "campaign-target",
         "sicantik_notification_campaign_action",
-        model=CAMPAIGN,
-        record=[["state", "=", "draft"]],
+        record=Record(CAMPAIGN, [["state", "=", "draft"]]),
         steps=(tab("target"),),
     ),
     Page(
         "dry-run",
         "sicantik_notification_campaign_action",
-        model=CAMPAIGN,
-        record=[["state", "=", "draft"]],
+        record=Record(CAMPAIGN, [["state", "=", "draft"]]),
         steps=(click("button[name=action_dry_run]"), shown(".modal .o_form_view .o_data_row")),
     ),
     Page("auto-messages", "sicantik_auto_message_action"),
@@ -196,8 +199,7 @@ PAGES = (
     Page(
         "message",
         "sicantik_notification_queue_action",
-        model=QUEUE,
-        record=[["state", "=", "sent"], ["attempt_count", ">", 0]],
+        record=Record(QUEUE, [["state", "=", "sent"], ["attempt_count", ">", 0]]),
         height=900,
         phone=True,
     ),
@@ -209,16 +211,14 @@ PAGES = (
     Page(
         "provider",
         "sicantik_whatsapp_provider_action",
-        model=PROVIDER,
-        record=[["provider_type", "=", "fonnte"]],
+        record=Record(PROVIDER, [["provider_type", "=", "fonnte"]]),
         height=900,
     ),
     Page("templates", "sicantik_whatsapp_template_master_action"),
     Page(
         "template",
         "sicantik_whatsapp_template_master_action",
-        model=TEMPLATE,
-        record=[["template_key", "=", "permit_ready"]],
+        record=Record(TEMPLATE, [["template_key", "=", "permit_ready"]]),
         height=900,
         app=True,
     ),

@@ -17,8 +17,8 @@ from pathlib import Path
 from ..env import gateway, rpc
 from ..env.console import SetupError, complain, say
 from . import world
-from .browser import Browser
-from .pages import DESKTOP, LANGUAGES, PAGES, PHONE, Page
+from .browser import Browser, BrowserGone
+from .pages import DESKTOP, LANGUAGES, PAGES, PHONE, Page, Record
 from .pictures import shrink
 
 MODULE = "sicantik_notification_automation"
@@ -26,8 +26,9 @@ IMAGES, DESCRIPTION = Path("docs/img"), Path("static/description")
 #: A page that needs no translation.
 NEUTRAL = "phones"
 LOADED = (
-    "document.querySelector('.o_action_manager > *, .o_action_manager .o_view_controller')"
-    " && !document.querySelector('.o_loading_indicator, .o_blockUI')"
+    "document.querySelector('.o_list_renderer, .o_kanban_renderer, .o_form_renderer, .o_sicantik_overview,"
+    " .o_setting_container')"
+    " && !document.querySelector('.o_loading_indicator, .o_blockUI, .o_kanban_loading, .o_list_loading')"
 )
 TROUBLE = "document.querySelector('.o_error_dialog, .o_dialog_error')?.textContent"
 
@@ -85,6 +86,7 @@ class Photographer:
         browser.open(self._address(page))
         if page.action != NEUTRAL:
             browser.wait(LOADED, "the page")
+            browser.settle()
         for step in page.steps:
             browser.wait(step.script, step.what)
             browser.settle()
@@ -101,14 +103,19 @@ class Photographer:
             return self.phones
         name = page.action if "." in page.action else f"{MODULE}.{page.action}"
         address = f"{self.client.url}/web#action={self._id(name)}"
-        if page.record is not None:
-            found = self.client.call(
-                page.model, "search", page.record, limit=1, context={"active_test": False}
-            )
-            if not found:
-                raise SetupError(f"No {page.model} meets {page.record}.")
-            return f"{address}&id={found[0]}&model={page.model}&view_type=form"
+        if page.record:
+            return f"{address}&id={self._record(page.record)}&model={page.record.model}&view_type=form"
         return f"{address}&view_type={page.view}" if page.view else address
+
+    def _record(self, record: Record) -> int:
+        """The id of the record that a page shows."""
+        model, field = (record.by_model, record.by_field) if record.by_model else (record.model, "id")
+        context = {"active_test": False}
+        found = self.client.call(model, "search_read", record.domain, [field], limit=1, context=context)
+        if not found:
+            raise SetupError(f"No {model} meets {record.domain}.")
+        value = found[0][field]
+        return value[0] if isinstance(value, list) else value
 
     def _id(self, name: str) -> int:
         """The id behind an external id."""
@@ -160,7 +167,7 @@ def main() -> int:
                 for page in pages:
                     if page.action != NEUTRAL or language == "en":
                         photographer.take(page, language)
-    except SetupError as error:
+    except (SetupError, BrowserGone) as error:
         complain(str(error))
         return 1
     sizes = photographer.sizes.values()

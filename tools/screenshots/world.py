@@ -14,7 +14,8 @@ def prepare(client: rpc.Client) -> None:
     :param client: connected as the administrator, to a database of its own with demo data; its providers are
         connected to the simulator
     """
-    client.call("res.users", "write", [client.uid], {"tz": TIME_ZONE, "name": "Administrator"})
+    me = {"tz": TIME_ZONE, "name": "Administrator", "image_1920": False}
+    client.call("res.users", "write", [client.uid], me)
     writable = [["state", "=", "draft"], ["partner_id.whatsapp_e164", "!=", False]]
     for permit in client.call(PERMIT, "search", writable, limit=2):
         client.call(PERMIT, "write", [permit], {"state": "approved"})
