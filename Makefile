@@ -3,7 +3,7 @@
 PYTHON ?= python3
 export ODOO ODOO_HOME TESTS TARGET KILLS SECONDS SEED SIZE ONLY STRICT
 
-COMMANDS := help run test bench chaos campaign demo-send lint port clean
+COMMANDS := help run test bench chaos campaign demo-send screenshots lint port clean
 .PHONY: $(COMMANDS)
 
 $(COMMANDS):

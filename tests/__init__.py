@@ -20,6 +20,7 @@ from . import test_doors
 from . import test_export
 from . import test_fences
 from . import test_frequency_cap
+from . import test_guide
 from . import test_i18n
 from . import test_lanes
 from . import test_lean
@@ -43,6 +44,7 @@ from . import test_scenario_rules
 from . import test_scenarios
 from . import test_security
 from . import test_seed_words
+from . import test_seed_trials
 from . import test_sending_window
 from . import test_session_reminder
 from . import test_setting_page

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import bench, campaign, chaos, clean, demo_send, lint, porting, run, shell, test
+from . import bench, campaign, chaos, clean, demo_send, lint, porting, run, screenshots, shell, test
 from .console import SetupError, complain
 
 COMMANDS = {
@@ -18,6 +18,7 @@ COMMANDS = {
         campaign.main,
         "kill, pause and resume a campaign, check that everybody was told once (SIZE=)",
     ),
+    "screenshots": (screenshots.main, "pictures of every page for the guides (ONLY=rule,overview)"),
     "lint": (lint.main, "ruff and pylint-odoo"),
     "port": (porting.main, "write the Odoo 19 copy of the addon (TARGET=folder)"),
     "clean": (clean.main, "stop what runs and remove .env"),
@@ -28,7 +29,7 @@ def print_help() -> int:
     """List the make targets, one line each."""
     print("Targets (variables: ODOO_HOME=<source tree of Odoo 17.0>, ODOO=17 or 19):")
     for name, (_function, text) in COMMANDS.items():
-        print(f"  make {name:<10} {text}")
+        print(f"  make {name:<12} {text}")
     return 0
 
 

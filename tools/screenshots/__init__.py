@@ -1,0 +1,1 @@
+"""Pictures of every page of the addon, for the guides, the README and the page in the list of apps."""
