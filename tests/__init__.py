@@ -2,7 +2,9 @@ from . import test_auto_message
 from . import test_auto_message_processes
 from . import test_campaign
 from . import test_campaign_concurrency
+from . import test_campaign_pages
 from . import test_campaign_receipts
+from . import test_campaign_tours
 from . import test_capture
 from . import test_cleanup
 from . import test_clock
@@ -33,7 +35,9 @@ from . import test_receipts
 from . import test_rule
 from . import test_scenarios
 from . import test_security
+from . import test_selection
 from . import test_sending_window
+from . import test_server_action
 from . import test_session_reminder
 from . import test_template_sync
 from . import test_tours
