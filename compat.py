@@ -19,6 +19,13 @@ def check_access(records, operation):
         records.check_access_rule(operation)
 
 
+def has_access(records, operation):
+    """Tell whether the user has an access right to the model of an empty recordset."""
+    if hasattr(records, "has_access"):
+        return records.has_access(operation)
+    return records.check_access_rights(operation, raise_exception=False)
+
+
 def group_users(group):
     """Give the users of a group, those included who have it through another group."""
     return group["all_user_ids" if "all_user_ids" in group._fields else "users"]

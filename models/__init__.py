@@ -22,13 +22,17 @@ from . import sicantik_notification_trial
 from . import sicantik_notification_trigger_guide
 from . import sicantik_notification_rule_guide
 from . import sicantik_notification_scenario
+from . import sicantik_notification_rule_call
+from . import sicantik_notification_rule_menu
 from . import sicantik_notification_execution
 from . import sicantik_notification_campaign
+from . import sicantik_notification_campaign_page
 from . import sicantik_notification_campaign_target
 from . import sicantik_notification_campaign_message
 from . import sicantik_notification_campaign_health
 from . import sicantik_notification_expansion
 from . import sicantik_notification_queue
+from . import sicantik_notification_campaign_trace
 from . import sicantik_notification_usage
 from . import sicantik_notification_quiet
 from . import sicantik_notification_cap
@@ -60,6 +64,8 @@ from . import sicantik_notification_attention
 from . import sicantik_notification_first_steps
 from . import sicantik_notification_overview
 from . import sicantik_notification_trouble
+from . import ir_actions_act_window
+from . import ir_actions_server
 from . import mail_mail
 from . import mail_template
 from . import mail_thread

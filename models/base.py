@@ -170,12 +170,12 @@ class Base(models.AbstractModel):
         touched = cr.precommit.data.get(KEY)
         if touched is None:
             touched = cr.precommit.data[KEY] = {}
-            env = self.env(su=True, context=_plain_context(self.env.context))
+            env = self.env(su=True, context=plain_context(self.env.context))
             cr.precommit.add(lambda: _evaluate(env))
         touched.setdefault(self._name, {}).update(dict.fromkeys(ids, gone))
 
 
-def _plain_context(context):
+def plain_context(context):
     """Keep what says how the user sees the world; drop defaults, filters and switches of the one call."""
     return {key: context[key] for key in ("lang", "tz", "allowed_company_ids") if key in context}
 

@@ -93,6 +93,7 @@ class SicantikNotificationCampaign(models.Model):
         copy=False,
         readonly=True,
         tracking=True,
+        group_expand=True,
     )
     state_reason = fields.Text(string="Reason", copy=False, readonly=True, help="Why it is paused.")
     company_id = fields.Many2one(

@@ -3,7 +3,9 @@ from . import test_auto_message
 from . import test_auto_message_processes
 from . import test_campaign
 from . import test_campaign_concurrency
+from . import test_campaign_pages
 from . import test_campaign_receipts
+from . import test_campaign_tours
 from . import test_capture
 from . import test_cleanup
 from . import test_clock
@@ -45,7 +47,9 @@ from . import test_scenarios
 from . import test_security
 from . import test_seed_words
 from . import test_seed_trials
+from . import test_selection
 from . import test_sending_window
+from . import test_server_action
 from . import test_session_reminder
 from . import test_setting_page
 from . import test_setup_tours

@@ -49,6 +49,7 @@ MATRIX = {
     "sicantik.notification.preview.wizard": WIZARD,
     "sicantik.notification.compose.wizard": WIZARD,
     "sicantik.notification.compose.line": WIZARD,
+    "sicantik.notification.selection.wizard": WIZARD,
     "sicantik.notification.dry.run": {"manager": "rwcu"},
     "sicantik.notification.dry.run.line": {"manager": "rwcu"},
 }

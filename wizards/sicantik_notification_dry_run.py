@@ -29,6 +29,12 @@ class Findings:
         if sample and len(group[1]) < SAMPLES:
             group[1].append(sample)
 
+    def listed(self):
+        """Give what was counted, by kind and then by how often: [(kind, text, how many, samples)]."""
+        order = {"send": 0, "skip": 1, "fail": 2}
+        found = [(kind, text, *group) for (kind, text), group in self.groups.items()]
+        return sorted(found, key=lambda one: (order[one[0]], -one[2]))
+
     def count(self, *kinds):
         return sum(count for (kind, _text), (count, _samples) in self.groups.items() if kind in kinds)
 
@@ -61,18 +67,30 @@ class SicantikNotificationDryRun(models.TransientModel):
         :param campaign: one campaign, which the user may change
         :return: the record that shows what came of it
         """
+        return self._show(campaign, *self._findings(campaign))
+
+    @api.model
+    def _findings(self, campaign, limit=None):
+        """Find out what would become of the messages of a campaign.
+
+        :param campaign: one campaign
+        :param int limit: how many targets are looked at; None: `LIMIT`
+        :return: how many targets there are, how many were looked at, the Findings
+        :rtype: tuple
+        """
         campaign.ensure_one()
         campaign = campaign.sudo().with_company(campaign.company_id)
         findings, total, ids = Findings(), 0, []
+        limit = limit or LIMIT
         with campaign._fence(f"dry run of campaign {campaign.id}", undo=True) as failure:
             targets, domain = self.env["sicantik.notification.expansion"]._audience(campaign)
-            ids = targets.search(domain, order="id", limit=LIMIT).ids
-            total = len(ids) if len(ids) < LIMIT else targets.search_count(domain)
+            ids = targets.search(domain, order="id", limit=limit).ids
+            total = len(ids) if len(ids) < limit else targets.search_count(domain)
         if failure.error:
             findings.add("fail", _("The target domain cannot be used: %s", failure.error))
         for start in range(0, len(ids), CHUNK):
             self._play(campaign, ids[start : start + CHUNK], findings)
-        return self._show(campaign, total, len(ids), findings)
+        return total, len(ids), findings
 
     @api.model
     def _play(self, campaign, ids, findings):
@@ -155,8 +173,6 @@ class SicantikNotificationDryRun(models.TransientModel):
 
     @api.model
     def _show(self, campaign, total, examined, findings):
-        order = {"send": 0, "skip": 1, "fail": 2}
-        groups = sorted(findings.groups.items(), key=lambda item: (order[item[0][0]], -item[1][0]))
         factor = total / examined if examined else 1
 
         def estimate(count):
@@ -178,7 +194,7 @@ class SicantikNotificationDryRun(models.TransientModel):
                         0,
                         {"kind": kind, "reason": text, "amount": count, "samples": "\n".join(samples)},
                     )
-                    for (kind, text), (count, samples) in groups
+                    for kind, text, count, samples in findings.listed()
                 ],
             }
         )
