@@ -48,6 +48,9 @@ MATRIX = {
     "sicantik.notification.preview.wizard": WIZARD,
     "sicantik.notification.compose.wizard": WIZARD,
     "sicantik.notification.compose.line": WIZARD,
+    "sicantik.notification.try.wizard": WIZARD,
+    "sicantik.notification.scenario": {"manager": "r"},
+    "sicantik.notification.rule.wizard": {"manager": "rwcu"},
     "sicantik.notification.dry.run": {"manager": "rwcu"},
     "sicantik.notification.dry.run.line": {"manager": "rwcu"},
 }
