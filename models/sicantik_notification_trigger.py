@@ -85,7 +85,7 @@ class SicantikNotificationTrigger(models.Model):
     date_field_id = fields.Many2one(
         "ir.model.fields",
         ondelete="cascade",
-        domain="[('model_id', '=', model_id), ('ttype', 'in', ('date', 'datetime'))]",
+        domain="[('model_id', '=', model_id), ('ttype', 'in', ('date', 'datetime')), ('store', '=', True)]",
     )
     time_offsets = fields.Char(help="Before (-) or after the date: -90d,-60d,-30d,-7d or -1h.")
     tolerance_minutes = fields.Integer(

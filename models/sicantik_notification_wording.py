@@ -2,6 +2,7 @@ from odoo import _, api, models
 from odoo.exceptions import AccessError
 from odoo.tools import format_date, format_datetime
 
+from ..compat import check_access
 from . import offsets
 
 AND, OR, NOT = "&", "|", "!"
@@ -146,7 +147,9 @@ class SicantikNotificationWording(models.AbstractModel):
             return dict(field._description_selection(self.env)).get(value, str(value))
         try:
             if kind in ("many2one", "one2many", "many2many") and isinstance(value, int):
-                return self.env[field.comodel_name].browse(value).exists().display_name or str(value)
+                record = self.env[field.comodel_name].browse(value).exists()
+                check_access(record, "read")
+                return record.display_name or str(value)
             if kind == "date":
                 return format_date(self.env, value)
             if kind == "datetime":
@@ -320,9 +323,10 @@ class SicantikNotificationWording(models.AbstractModel):
         trigger = rule.trigger_id
         if not trigger:
             return _("Choose a trigger first: it says what the rule waits for.")
-        sentences = [self._say_message(rule, self._say_event(trigger)), self._say_schedule(rule)]
-        sentences += [
+        sentences = [
+            self._say_message(rule, self._say_event(trigger)),
             self._say_conditions(rule),
+            self._say_schedule(rule),
             self._say_repeats(rule),
             self._say_limit(rule),
             self._say_left_out(rule),
@@ -369,23 +373,25 @@ class SicantikNotificationWording(models.AbstractModel):
 
     def _say_schedule(self, rule):
         if rule.schedule_type == "scheduled":
-            return _("It leaves %s minutes later.", rule.scheduled_delay)
+            return _("The message leaves %s minutes later.", rule.scheduled_delay)
         if rule.schedule_type == "batch":
             return _(
-                "It leaves in batches of %(size)s messages, one every %(minutes)s minutes.",
+                "The message leaves in batches of %(size)s messages, one every %(minutes)s minutes.",
                 size=rule.batch_size,
                 minutes=rule.batch_interval,
             )
         if rule.urgent:
-            return _("It leaves at once, before other messages and also in quiet hours.")
+            return _("The message leaves at once, before other messages and also in quiet hours.")
         if rule.quiet_hours == "own":
             start, end = (_clock(hours) for hours in (rule.sending_from, rule.sending_to))
-            return _("It leaves at once, but only between %(start)s and %(end)s.", start=start, end=end)
+            return _(
+                "The message leaves at once, but only between %(start)s and %(end)s.", start=start, end=end
+            )
         if rule.quiet_hours == "none":
-            return _("It leaves at once, at any hour.")
+            return _("The message leaves at once, at any hour.")
         if self.env.company._sending_window():
-            return _("It leaves at once, but not in quiet hours.")
-        return _("It leaves at once.")
+            return _("The message leaves at once, but not in quiet hours.")
+        return _("The message leaves at once.")
 
     def _say_repeats(self, rule):
         if rule.repeat_policy == "once":

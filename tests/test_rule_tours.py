@@ -36,7 +36,9 @@ class TestRuleTours(HttpCase):
         self.env["sicantik.permit"].create({"partner_id": applicant.id, "permit_number": "503/88"})
         self.env.cr.flush()
         action = self.env.ref("sicantik_notification_automation.sicantik_notification_trigger_action")
-        self.start_tour(f"/web#action={action.id}&view_type=list", "sicantik_rules", login="admin")
+        self.start_tour(
+            f"/web#action={action.id}&view_type=list", "sicantik_rules", login="admin", timeout=180
+        )
         self.env.invalidate_all()
         self.assertEqual((trigger.state_from, trigger.state_to), ("draft", "approved"))
         self.assertIn("datetime.now()", trigger.condition_domain)

@@ -50,6 +50,9 @@ MATRIX = {
     "sicantik.notification.compose.wizard": WIZARD,
     "sicantik.notification.compose.line": WIZARD,
     "sicantik.notification.selection.wizard": WIZARD,
+    "sicantik.notification.try.wizard": WIZARD,
+    "sicantik.notification.scenario": {"manager": "r"},
+    "sicantik.notification.rule.wizard": {"manager": "rwcu"},
     "sicantik.notification.dry.run": {"manager": "rwcu"},
     "sicantik.notification.dry.run.line": {"manager": "rwcu"},
 }

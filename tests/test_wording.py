@@ -70,6 +70,11 @@ class TestWording(NotificationCase):
         provider = self._provider("fonnte").with_user(user)
         self.assertIsNone(self.wording._actual(provider, "api_token"))
         self.assertEqual(self.wording._actual(provider, "name"), "Fonnte")
+        office = self.env["res.company"].create({"name": "Other office"})
+        hidden = self._partner("Hidden", company_id=office.id)
+        permits = self.env["sicantik.permit"].with_user(user)
+        said = self.wording.with_user(user)._say_domain(permits, [("partner_id", "=", hidden.id)])
+        self.assertEqual(said, f"Applicant is {hidden.id}")
 
     # === SENTENCES ===#
 
@@ -105,13 +110,13 @@ class TestWording(NotificationCase):
         self.assertEqual(
             self.rule.summary,
             "When “Status” of “SICANTIK Permit” becomes Approved, the applicants get “Ready” by WhatsApp. "
-            "It leaves at once. Only if Permit Number is filled in. "
+            "Only if Permit Number is filled in. The message leaves at once. "
             "At most 100 messages per hour. Left out: who is on the blacklist.",
         )
 
     def test_quiet_hours_of_the_company(self):
         self.env.company.quiet_hours = True
-        self.assertIn("It leaves at once, but not in quiet hours.", self.rule.summary)
+        self.assertIn("The message leaves at once, but not in quiet hours.", self.rule.summary)
 
     def test_what_rules_say(self):
         for vals, text in (
@@ -122,7 +127,7 @@ class TestWording(NotificationCase):
                 "all contacts for whom Reference is X get",
             ),
             ({"recipient_type": "field", "recipient_field": "responsible_id"}, "the people in “Responsible"),
-            ({"schedule_type": "scheduled", "scheduled_delay": 15}, "It leaves 15 minutes later."),
+            ({"schedule_type": "scheduled", "scheduled_delay": 15}, "The message leaves 15 minutes later."),
             ({"schedule_type": "batch"}, "in batches of 100 messages, one every 5 minutes."),
             ({"schedule_type": "immediate", "urgent": True}, "also in quiet hours."),
             ({"urgent": False, "quiet_hours": "own"}, "but only between 08:00 and 20:00."),

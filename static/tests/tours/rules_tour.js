@@ -4,7 +4,7 @@ import { registry } from "@web/core/registry";
 
 const MODULE = "sicantik_notification_automation";
 const menu = (name) => `[data-menu-xmlid="${MODULE}.${name}"]`;
-const timeout = 60000; // on a busy machine an answer takes its time
+const timeout = 20000; // on a busy machine an answer takes its time
 const wait = (content, trigger) => ({ content, trigger, timeout, run: () => {} });
 const click = (content, trigger) => ({ content, trigger, timeout, run: "click" });
 const type = (content, trigger, text) => ({
@@ -44,12 +44,12 @@ registry.category("web_tour.tours").add("sicantik_rules", {
         wait("then it stays a text", `${widget("condition_domain")}:not(:has(button)) input`),
         // Try it on…
         click("try it", ".o_form_view button[name='action_try']"),
-        wait("it would fire", ".modal .o_sicantik_trial[data-fires='yes']"),
-        wait("the message is shown", ".modal .o_sicantik_bubble:contains('Tour Applicant')"),
-        select("from another status", ".modal .o_field_widget[name='old_state'] select", "submitted"),
-        click("try again", ".modal .modal-footer button[name='action_try']"),
-        wait("it would not", ".modal .o_sicantik_trial[data-fires='no'] [data-verdict='no']"),
-        click("close", ".modal .modal-footer button[special='cancel'], .modal .modal-footer .btn-secondary"),
+        wait("it would fire", ".modal-content .o_sicantik_trial[data-fires='yes']"),
+        wait("the message is shown", ".modal-content .o_sicantik_bubble:contains('Tour Applicant')"),
+        select("from another status", ".modal-content .o_field_widget[name='old_state'] select", "submitted"),
+        click("try again", ".modal-content .modal-footer button[name='action_try']"),
+        wait("it would not", ".modal-content .o_sicantik_trial[data-fires='no'] [data-verdict='no']"),
+        click("close", ".modal-content .modal-footer button[special='cancel'], .modal-content .modal-footer .btn-secondary"),
         wait("back", "body:not(:has(.modal)) .o_form_view"),
         // The rule
         ...openMenu("sicantik_notification_rule_menu", "open the rules"),
@@ -58,9 +58,9 @@ registry.category("web_tour.tours").add("sicantik_rules", {
             "a scenario",
             ".o_kanban_record:contains('Staff Member in Charge') button[name='action_use']"
         ),
-        wait("there is such a rule already", ".modal .alert-warning .o_field_widget[name='notice']"),
-        type("its name", ".modal .o_field_widget[name='name'] input", "Tour Rule"),
-        click("create it", ".modal .modal-footer button[name='action_create']"),
+        wait("there is such a rule already", ".modal-content .alert-warning .o_field_widget[name='notice']"),
+        type("its name", ".modal-content .o_field_widget[name='name'] input", "Tour Rule"),
+        click("create it", ".modal-content .modal-footer button[name='action_create']"),
         wait("it says what it does", `body:not(:has(.modal)) ${widget("summary")}:contains('switched off')`),
         click("its conditions", ".o_form_view .o_notebook .nav-link[name='conditions']"),
         wait("are in the builder", `${widget("condition_domain")} .o_sicantik_as_text`),
