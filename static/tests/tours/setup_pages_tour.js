@@ -71,7 +71,7 @@ registry.category("web_tour.tours").add("sicantik_provider", {
     ],
 });
 
-/** An administrator finds the settings and changes one. */
+/** An administrator finds the settings, by their tab and by a word. */
 registry.category("web_tour.tours").add("sicantik_settings", {
     test: true,
     steps: () => [
@@ -80,8 +80,7 @@ registry.category("web_tour.tours").add("sicantik_settings", {
         click("open the tab", `.settings_tab .tab[data-key="${MODULE}"]`),
         wait("the addresses are there", ".o_setting_box:contains('/api/cron-auto-message'), [name='doors']:contains('/api/cron-auto-message')"),
         wait("who is told", ".o_field_widget[name='whatsapp_alert_user_ids']"),
-        type("change one", ".o_field_widget[name='whatsapp_daily_cap'] input", "7"),
-        click("save", ".o_form_button_save, button[name='execute']"),
-        wait("it is saved", "body:not(:has(.o_form_button_save:visible)):has(.o_navbar_apps_menu)"),
+        type("look for something", ".o_searchview_input", "frequency"),
+        wait("it is found", ".highlighter:contains('Frequency')"),
     ],
 });
