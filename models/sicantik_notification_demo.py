@@ -22,7 +22,7 @@ EVENTS_KEPT = timedelta(days=7)
 # What providers answered on certain days: {days ago: {provider type: (code, its words)}}.
 BAD_DAYS = {
     19: {"fonnte": ("token invalid", "")},
-    **dict.fromkeys((13, 12, 11, 10), {"meta": ("131042", "Business eligibility payment issue")}),
+    **dict.fromkeys((21, 20, 13), {"meta": ("131042", "Business eligibility payment issue")}),
     6: {"fonnte": ("request invalid on disconnected device", "")},
 }
 # What they answer about somebody who is not on WhatsApp.
@@ -30,9 +30,12 @@ NOT_ON_WHATSAPP = {
     "meta": ("131026", "Message undeliverable"),
     "fonnte": ("target invalid", ""),
 }
+# What Meta refuses after it has taken it: {number of the message: (code, its words)}.
+LATE = {
+    **dict.fromkeys((5, 17), ("131047", "Re-engagement message")),
+    9: ("131026", "Message undeliverable"),
+}
 UNREACHABLE = "+6281200000011"
-# Every so manieth message that goes through Meta meets this.
-REJECTED_EVERY, REJECTED = 29, ("132001", "Template name does not exist in the translation")
 DOCUMENTS = ("Surat keputusan izin", "Berita acara pemeriksaan", "Rekomendasi teknis", "Sertifikat standar")
 
 
@@ -73,6 +76,7 @@ class History:
         self.queue = env[QUEUE]
         self.drain = env["sicantik.notification.drain"]
         self.sent = 0  # messages that a provider has answered
+        self.at_meta = 0  # those of them that Meta took
         self.receipts = []  # (when, provider id, event)
         env.cr.execute("SELECT nextval(%s)", [WORKERS])
         (self.worker,) = env.cr.fetchone()
@@ -84,24 +88,21 @@ class History:
         self.calendar = defaultdict(list)  # {days ago: [(trigger code, record, Event)]}
         self._permits()
         self._documents()
-        campaigns = {
-            21: self._completed_campaign,
-            14: self._cancelled_campaign,
-            4: self._paused_campaign,
-            1: self._running_campaign,
-        }
-        auto_messages = {
-            16: self._sent_auto_message,
-            9: self._partial_auto_message,
-            5: self._failed_auto_message,
-        }
+        # What happens besides, and how many days ago.
+        happenings = [
+            *((21, self._completed_campaign), (14, self._cancelled_campaign)),
+            *((4, self._paused_campaign), (1, self._running_campaign)),
+            *((16, self._sent_auto_message), (9, self._partial_auto_message), (5, self._failed_auto_message)),
+            *self._odd_messages(),
+        ]
         for ago in range(DAYS - 1, -1, -1):
             self._day(ago)
-            for made in (campaigns, auto_messages):
-                if ago in made:
-                    made[ago](ago)
+            for day, happens in happenings:
+                if day == ago:
+                    happens(ago)
+            if ago % 5 == 0:
+                self._tell()
         self._planned_auto_messages()
-        self._odd_messages()
         self._waiting_messages()
         self._incoming()
         self._tell()
@@ -168,6 +169,9 @@ class History:
                         expires,
                         (ago, "permit_expiry_warning", values),
                     )
+        # Nobody to write to.
+        lately = today - timedelta(days=7)
+        add("approved", lately, today + timedelta(days=365), (7, "permit_state_change", {}), partner_id=False)
         # What is under way, and what has ended.
         for state, count in (("submitted", 5), ("processing", 6), ("rejected", 3), ("cancelled", 2)):
             for _turn in range(count):
@@ -175,8 +179,6 @@ class History:
         for turn in range(5):
             expired = today - timedelta(days=12 + 31 * turn)
             add("expired", expired - timedelta(days=730), expired)
-        # Nobody to write to.
-        add("approved", today, today + timedelta(days=365), (7, "permit_state_change", {}), partner_id=False)
         self.permits = self.env[PERMIT].create(vals_list)
         for permit, event in zip(self.permits, told, strict=True):
             if event:
@@ -311,8 +313,6 @@ class History:
             refused = BAD_DAYS.get(ago, {}).get(type_)
             if job.row.phone == UNREACHABLE:
                 refused = refused or NOT_ON_WHATSAPP.get(type_)
-            elif type_ == "meta" and self.sent % REJECTED_EVERY == REJECTED_EVERY - 1:
-                refused = refused or REJECTED
             attempts.append((route, self._refused(route, *refused) if refused else self._accepted(route)))
             if not goes_on(attempts[-1][1]):
                 break
@@ -348,10 +348,9 @@ class History:
                 receipt = events.Receipt(f"{id_}:{state}", id_, state, at=at, **values)
                 self.receipts.append((at, route.provider_id, receipt))
 
-        if route.account.provider_type == "meta" and chance > 0.955:
-            code, said = (
-                ("131026", "Message undeliverable") if chance > 0.98 else ("131047", "Re-engagement message")
-            )
+        self.at_meta += route.account.provider_type == "meta"
+        if route.account.provider_type == "meta" and self.at_meta in LATE:
+            code, said = LATE[self.at_meta]
             verdict = provider_for(route.account).codes[code]
             tell(
                 45,
@@ -367,10 +366,11 @@ class History:
                 tell(self.random.randrange(60, 6 * 3600), events.READ)
 
     def _tell(self):
-        """Have the receipts of the month come in, and send on what was refused late."""
+        """Have the receipts come in that are awaited, and send on what was refused late."""
         event_model = self.env["sicantik.whatsapp.event"]
         by_provider = defaultdict(list)
-        for at, provider_id, event in sorted(self.receipts, key=lambda one: one[0]):
+        told, self.receipts = sorted(self.receipts, key=lambda one: one[0]), []
+        for at, provider_id, event in told:
             by_provider[provider_id].append((at, event))
         for provider_id, told in by_provider.items():
             provider = self.env["sicantik.whatsapp.provider"].browse(provider_id)
@@ -664,27 +664,37 @@ class History:
             row["rule_id"] = survey.id if rule else None
         return next(iter(self.queue._enqueue(rows).values()))[0]
 
-    def _some(self, count):
-        """Give permits whose applicants can be written to, other ones each time."""
+    def _some(self, count, opted_in=False):
+        """Give permits whose applicants can be written to, other ones each time.
+
+        :param bool opted_in: those to whom Meta may write
+        """
+        unreachable = (False, UNREACHABLE, "+6281200000009")
         reachable = self.permits.filtered(
             lambda permit: (
                 permit.state in ("approved", "active")
-                and permit.partner_id.whatsapp_e164 not in (False, UNREACHABLE, "+6281200000009")
+                and permit.partner_id.whatsapp_e164 not in unreachable
+                and (permit.partner_id.whatsapp_opt_in or not opted_in)
             )
         )
         start = self.random.randrange(len(reachable) - count)
         return reachable[start : start + count]
 
     def _odd_messages(self):
-        """Messages that ended without having been sent, one for each reason that the month does not bring."""
-        held_back = {
-            "no_provider": self.env["sicantik.whatsapp.dispatcher"]._no_provider_message(False, None),
-            "no_opt_in": "The recipient has withdrawn the consent to WhatsApp messages.",
-            "capped": "Left out: the recipient has had 3 messages today, and the settings allow 3 a day.",
-        }
+        """Messages that ended without having been sent, for the reasons that the month does not bring.
 
-        def refused(error_class):
-            return lambda job: Refusal(error_class, held_back[error_class])
+        :return: [(days ago, function of the days ago)]
+        """
+        no_provider = self.env["sicantik.whatsapp.dispatcher"]._no_provider_message(False, None)
+        no_opt_in = "The recipient has withdrawn the consent to WhatsApp messages."
+        capped = "Left out: the recipient has had 3 messages today, and the settings allow 3 a day."
+
+        def refused(error_class, reason):
+            return lambda job: Refusal(error_class, reason)
+
+        def bad_template(job):
+            said = "Template name does not exist in the translation"
+            return [(job.routes[0], self._refused(job.routes[0], "132001", said))]
 
         def unknown(job):
             adapter = provider_for(job.routes[0].account)
@@ -692,16 +702,24 @@ class History:
             attempt = adapter._attempt("no_answer", cut, errors.NO_CERTAINTY, job.routes[0].message)
             return [(job.routes[0], replace(attempt, elapsed_ms=30_000))]
 
-        answers = [(3, unknown), (1, unknown), (5, refused("no_provider"))]
-        answers += [(4, refused("no_opt_in")), (2, refused("no_opt_in")), (2, refused("capped"))]
-        for (ago, answer), permit in zip(answers, self._some(len(answers)), strict=True):
-            self._send({self._queue(permit): self._moments(ago, 1)[0]}, ago, answer)
-        one, two, three = self._some(3)
-        self._send({self._queue(one, "izin_terbit_lama", rule=False): self._moments(3, 1)[0]})
-        self._send({self._queue(two, context_values='{"partner_name": "Ani"}'): self._moments(2, 1)[0]})
-        cancelled = self.queue.browse(self._queue(three))
-        cancelled.with_user(self.admin).action_cancel()
-        self._date({cancelled.id: self._moments(1, 1)[0]})
+        def send(answer=None, opted_in=False, **values):
+            return lambda ago: self._send(
+                {self._queue(self._some(1, opted_in), **values): self._moments(ago, 1)[0]}, ago, answer
+            )
+
+        def cancel(ago):
+            row = self.queue.browse(self._queue(self._some(1)))
+            row.with_user(self.admin).action_cancel()
+            self._date({row.id: self._moments(ago, 1)[0]})
+
+        return [
+            *((3, send(unknown)), (1, send(unknown)), (1, cancel)),
+            *((5, send(refused("no_provider", no_provider))), (7, send(bad_template, opted_in=True))),
+            *((4, send(refused("no_opt_in", no_opt_in))), (2, send(refused("no_opt_in", no_opt_in)))),
+            (2, send(refused("capped", capped))),
+            (3, send(template_key="izin_terbit_lama", rule=False)),
+            (2, send(context_values='{"partner_name": "Ani"}')),
+        ]
 
     def _waiting_messages(self):
         """Messages that wait, each for another reason. None of them is due before tomorrow."""

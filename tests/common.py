@@ -87,10 +87,7 @@ class NotificationCase(TransactionCase):
         for name in ("whatsapp.provider", "notification.rule", "notification.trigger"):
             cls.env[f"sicantik.{name}"].search([]).write({"active": False})
         cls.env["sicantik.notification.blacklist"].with_context(active_test=False).search([]).unlink()
-        cls.env["sicantik.notification.queue"].search([]).write({"state": "cancelled"})
-        cls.env["sicantik.notification.campaign"].search([]).state = "draft"
-        cls.env["sicantik.auto.message"].search([]).state = "draft"
-        cls.env["sicantik.whatsapp.event"].search([]).unlink()
+        cls._forget_the_past()
         cls.queue = cls.env["sicantik.notification.queue"]
         cls.logs = cls.env["sicantik.notification.log"]
         cls.dispatcher = cls.env["sicantik.whatsapp.dispatcher"]
@@ -117,6 +114,17 @@ class NotificationCase(TransactionCase):
         super().setUp()
         self.gateway.reset()
         self.commit()
+
+    @classmethod
+    def _forget_the_past(cls):
+        """Delete the messages of the demo, their log and what came of them; its campaigns are drafts."""
+        cls.env.flush_all()
+        for name in ("notification.log", "notification.queue", "notification.execution", "whatsapp.event"):
+            table = cls.env[f"sicantik.{name}"]._table
+            cls.env.cr.execute(f"DELETE FROM {table}")  # pylint: disable=sql-injection
+        cls.env.invalidate_all()
+        cls.env["sicantik.notification.campaign"].search([]).state = "draft"
+        cls.env["sicantik.auto.message"].search([]).state = "draft"
 
     # === FIXTURES ===#
 
