@@ -45,7 +45,29 @@ const fill = (label, field, text) => ({
     trigger: inside(label, field, "input, textarea"),
     run: type(text),
 });
+
+/** Let what was entered before be answered first: the answer would wipe out a search that is just being typed. */
+let busy = 0;
+const watchRequests = () => {
+    const send = XMLHttpRequest.prototype.send;
+    XMLHttpRequest.prototype.send = function (...args) {
+        busy++;
+        this.addEventListener("loadend", () => busy--);
+        return send.apply(this, args);
+    };
+};
+const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
+const calm = {
+    content: "nothing is under way",
+    trigger: "body",
+    run: async () => {
+        do {
+            await pause(50);
+        } while (busy);
+    },
+};
 const pick = (label, field, text) => [
+    calm,
     fill(label, field, text),
     click(`choose ${text}`, `.o-autocomplete--dropdown-item a:contains("${text}")`),
 ];
@@ -121,8 +143,9 @@ const minutes = () => ({
     },
 });
 
+const start = { content: "begin", trigger: "body", run: watchRequests };
 const tour = (name, ...steps) =>
-    registry.category("web_tour.tours").add(name, { test: true, steps: () => steps.flat() });
+    registry.category("web_tour.tours").add(name, { test: true, steps: () => [start, ...steps.flat()] });
 
 /* 7.1 Uji Coba 1: Notifikasi Otomatis Saat Status Izin Berubah */
 tour(
