@@ -18,6 +18,7 @@ const select = (content, trigger, value) => ({
     run: (helpers) => (helpers.select ? helpers.select(value) : helpers.text(value)),
 });
 const widget = (name) => `.o_form_view .o_field_widget[name='${name}']`;
+const away = () => click("go on to another field", `${widget("code")} input`);
 const openMenu = (name, content) => [
     click("open the menu", `.o_menu_sections ${menu("sicantik_notification_menu")}`),
     click(content, menu(name)),
@@ -31,16 +32,20 @@ registry.category("web_tour.tours").add("sicantik_rules", {
         click("open the trigger", ".o_list_view .o_data_row:contains('tour_state') .o_data_cell[name='code']"),
         wait("it says what it does", `${widget("summary")}:contains('Permit')`),
         type("a status as seed 2 writes it", `${widget("state_from")} input`, "draft"),
+        away(),
         wait("its label is shown", `${widget("state_from")} [data-value='draft']:contains('Draft')`),
         type("one by its label", `${widget("state_to")} input`, "Approved"),
+        away(),
         wait("it is taken", `${widget("state_to")} [data-value='approved']`),
         type("another one", `${widget("state_to")} input`, "active"),
+        away(),
         wait("both are there", `${widget("state_to")}:has([data-value='approved']) [data-value='active']`),
         click("one too many", `${widget("state_to")} [data-value='active'] button`),
         wait("it is gone", `${widget("state_to")}:not(:has([data-value='active']))`),
         wait("the condition can be built", `${widget("condition_domain")} .o_sicantik_as_text`),
         click("it can be written, too", `${widget("condition_domain")} .o_sicantik_as_text`),
         type("with a computed value", `${widget("condition_domain")} input`, "[('create_date', '<=', datetime.now())]"),
+        away(),
         wait("then it stays a text", `${widget("condition_domain")}:not(:has(button)) input`),
         // Try it on…
         click("try it", ".o_form_view button[name='action_try']"),
