@@ -549,3 +549,55 @@ class TestOverviewTour(HttpCase):
         self.env.cr.flush()
         action = env.ref("sicantik_notification_automation.sicantik_permit_action")
         self.start_tour(f"/web#action={action.id}", "sicantik_overview", login="overview_tour")
+
+
+@tagged("post_install", "-at_install")
+class TestFirstStepsTour(HttpCase):
+    browser_size = "1366,768"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.env = cls.env(context={"tracking_disable": True})
+        cls.env["sicantik.whatsapp.provider"].search([]).active = False
+        cls.env["sicantik.notification.rule"].search([]).active = False
+        cls.company = cls.env["res.company"].create({"name": "New Office"})
+        cls.env["res.users"].create(
+            {
+                "name": "New Manager",
+                "login": "first_steps",
+                "password": "first_steps",
+                "groups_id": [
+                    Command.link(
+                        cls.env.ref("sicantik_notification_automation.group_notification_manager").id
+                    )
+                ],
+                "company_id": cls.company.id,
+                "company_ids": [Command.set(cls.company.ids)],
+            }
+        )
+
+    def _tour(self, name):
+        self.env.cr.flush()
+        action = self.env.ref("sicantik_notification_automation.sicantik_permit_action")
+        self.start_tour(f"/web#action={action.id}", name, login="first_steps")
+
+    def test_a_new_office(self):
+        self._tour("sicantik_first_steps")
+        self.assertFalse(self.company.first_steps_hidden)
+
+    def test_the_last_look(self):
+        rule = self.env.ref("sicantik_notification_automation.sicantik_notification_rule_permit_ready")
+        rule.active = True
+        self.env["sicantik.whatsapp.provider"].create(
+            {
+                "name": "Fonnte",
+                "provider_type": "fonnte",
+                "base_url": "http://127.0.0.1:9/fonnte",
+                "credential_state": "configured",
+                "company_id": self.company.id,
+            }
+        )
+        self.env[LOG]._record([{"state": "sent", "rule_id": rule.id, "company_id": self.company.id}])
+        self._tour("sicantik_first_steps_done")
+        self.assertTrue(self.company.first_steps_hidden)
