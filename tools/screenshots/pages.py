@@ -22,13 +22,13 @@ class Step:
     what: str
 
 
-def click(selector: str, text: str = "") -> Step:
-    """Click the first visible element that a CSS selector finds, and that holds `text`."""
+def click(selector: str, *texts: str) -> Step:
+    """Click the first visible element that a CSS selector finds, and that holds one of the texts."""
     found = (
         f"[...document.querySelectorAll({json.dumps(selector)})].find((el) => el.getClientRects().length"
-        f" && !el.disabled && el.textContent.includes({json.dumps(text)}))"
+        f" && !el.disabled && {json.dumps(texts or ('',))}.some((text) => el.textContent.includes(text)))"
     )
-    return Step(f"(() => {{ const el = {found}; el?.click(); return el; }})()", f"{selector} {text}".strip())
+    return Step(f"(() => {{ const el = {found}; el?.click(); return el; }})()", " ".join((selector, *texts)))
 
 
 def shown(selector: str) -> Step:
@@ -166,6 +166,21 @@ PAGES = (
         steps=(tab("limits"),),
     ),
     Page(
+        "try",
+        "sicantik_notification_rule_action",
+        record=Record(RULE, [["template_key", "=", "permit_ready"], ["active", "=", True]]),
+        steps=(
+            click("button[name=action_try]"),
+            fill(".modal .o_field_widget[name=resource_ref] input", "A"),
+            click(".o-autocomplete--dropdown-item a"),
+            click(".modal-footer button[name=action_try]"),
+            shown(".modal .o_sicantik_trial"),
+        ),
+        height=1000,
+        app=True,
+    ),
+    Page("new-rule", "sicantik_notification_scenario_action", height=900),
+    Page(
         "test-send",
         "sicantik_notification_rule_action",
         record=Record(RULE, [["template_key", "=", "permit_ready"], ["active", "=", True]]),
@@ -193,9 +208,21 @@ PAGES = (
         record=Record(CAMPAIGN, [["state", "=", "draft"]]),
         steps=(click("button[name=action_dry_run]"), shown(".modal .o_form_view .o_data_row")),
     ),
+    Page(
+        "send-campaign",
+        "sicantik_permit_action",
+        view="list",
+        steps=(
+            click("thead .o_list_record_selector input"),
+            click(".o_cp_action_menus .dropdown-toggle, .o_cp_action_menus button"),
+            click(".dropdown-menu .dropdown-item", "Send Campaign", "Kirim Kampanye"),
+            shown(".modal .o_form_view .o_field_widget[name=rule_id]"),
+        ),
+    ),
     Page("auto-messages", "sicantik_auto_message_action"),
     # Monitoring
     Page("queue", "sicantik_notification_queue_action", view="list", phone=True, app=True),
+    Page("queue-kanban", "sicantik_notification_queue_action", view="kanban"),
     Page(
         "message",
         "sicantik_notification_queue_action",
@@ -203,7 +230,8 @@ PAGES = (
         height=900,
         phone=True,
     ),
-    Page("log", "sicantik_notification_log_action"),
+    Page("log", "sicantik_notification_log_action", view="list"),
+    Page("log-graph", "sicantik_notification_log_action", view="graph"),
     Page("scheduled-actions", "ir_cron_action"),
     Page("blacklist", "sicantik_notification_blacklist_action"),
     # Providers, templates, settings

@@ -27,7 +27,7 @@ IMAGES, DESCRIPTION = Path("docs/img"), Path("static/description")
 NEUTRAL = "phones"
 LOADED = (
     "document.querySelector('.o_list_renderer, .o_kanban_renderer, .o_form_renderer, .o_sicantik_overview,"
-    " .o_setting_container')"
+    " .o_setting_container, .o_graph_renderer')"
     " && !document.querySelector('.o_loading_indicator, .o_blockUI, .o_kanban_loading, .o_list_loading')"
 )
 TROUBLE = "document.querySelector('.o_error_dialog, .o_dialog_error')?.textContent"

@@ -40,10 +40,11 @@ const inside = (label, field, what) =>
         .split(", ")
         .flatMap((one) => what.split(", ").map((part) => `${one} ${part}`))
         .join(", ");
+const isSelect = (helpers) => (helpers.anchor || helpers.tip_widget.$anchor[0]).tagName === "SELECT";
 const fill = (label, field, text) => ({
     content: `${label}: ${text}`,
-    trigger: inside(label, field, "input, textarea"),
-    run: type(text),
+    trigger: inside(label, field, "input, textarea, select"),
+    run: (helpers) => (isSelect(helpers) && helpers.select ? helpers.select(text) : type(text)(helpers)),
 });
 
 /** Let what was entered before be answered first: the answer would wipe out a search that is just being typed. */
@@ -76,7 +77,7 @@ const choose = (label, field, option) => [
     {
         content: `${label}: ${option}`,
         trigger: inside(label, field, "select, .o_select_menu_toggler"),
-        run: (helpers) => (helpers.edit ? helpers.click() : helpers.text(option)),
+        run: (helpers) => (isSelect(helpers) ? helpers.text(option) : helpers.click()),
     },
     {
         content: `choose ${option}`,
@@ -84,7 +85,7 @@ const choose = (label, field, option) => [
             ...inside(label, field, `select:has(option:checked:contains("${option}"))`).split(", "),
             `.o_select_menu_item:contains("${option}")`,
         ].join(", "),
-        run: (helpers) => helpers.edit && helpers.click(),
+        run: (helpers) => isSelect(helpers) || helpers.click(),
     },
 ];
 const tab = (name) => click(`tab ${name}`, `.o_notebook .nav-link:contains("${name}")`);
