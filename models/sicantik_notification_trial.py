@@ -459,7 +459,8 @@ class SicantikNotificationTrial(models.AbstractModel):
     def _repeats(self, rows, rule):
         """Say that rows are left out by the cooldown of their rule."""
         partners = self._partners(rows)
-        reason = _("They were told already within the last %s hours.", f"{rule.cooldown_hours:g}")
+        hours = f"{rule.cooldown_hours:g}"
+        reason = _("They were told already within the last %s hours.", hours)
         outlooks = [self._outlook(row, partners) for row in rows]
         for outlook in outlooks:
             self._set(outlook, "held", None, reason)

@@ -397,7 +397,8 @@ class SicantikNotificationWording(models.AbstractModel):
         if rule.repeat_policy == "once":
             return _("Nobody is told twice of the same record.")
         if rule.repeat_policy == "cooldown":
-            return _("Nobody is told again of the same record within %s hours.", f"{rule.cooldown_hours:g}")
+            hours = f"{rule.cooldown_hours:g}"
+            return _("Nobody is told again of the same record within %s hours.", hours)
         return ""
 
     def _say_limit(self, rule):
