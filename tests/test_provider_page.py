@@ -144,9 +144,8 @@ class TestHealth(EventCase):
         self.env.invalidate_all()
         # The providers, their standing, limits and messaging limits, the log twice, the events; translations.
         with self.assertQueryCount(9):
-            for provider in providers:
-                for name in names:
-                    provider[name]
+            for name in names:
+                providers.mapped(name)
 
 
 class TestProviderPageRights(SecurityCase):
