@@ -10,6 +10,7 @@ from typing import Any
 
 from ..bench import world
 from ..chaos.inside import open_registry, transaction
+from ..past import FORGET
 
 MODULE = "sicantik_notification_automation"
 CRONS = ("ir_cron_process_queue", "ir_cron_campaign_batch")
@@ -23,7 +24,7 @@ def build(env: Any, gateway: str, size: int) -> dict:
     world.quiet(env)
     for name in CRONS:
         env.ref(f"{MODULE}.{name}").active = True
-    env["sicantik.notification.queue"].search([("state", "=", "pending")]).state = "cancelled"
+    env.cr.execute(FORGET)
     env["sicantik.notification.blacklist"].with_context(active_test=False).search([]).unlink()
     env.cr.execute("UPDATE res_partner SET whatsapp_e164 = NULL")  # of the demo; nobody else is written to
     world.partners(env, size)

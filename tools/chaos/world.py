@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ..past import FORGET
 from .books import LIMIT
 from .inside import open_registry, transaction
 
@@ -30,6 +31,7 @@ def build(env: Any, gateway: str) -> dict:
     """
     for name in ("whatsapp.provider", "notification.rule"):
         env[f"sicantik.{name}"].search([]).write({"active": False})
+    env.cr.execute(FORGET)
     companies = {name: env["res.company"].create({"name": f"Chaos {name}"}) for name in ("hold", "resend")}
     for sequence, (provider_type, policy) in enumerate(
         (("meta", "hold"), ("fonnte", "hold"), ("watzap", "resend")), 1

@@ -16,6 +16,7 @@ from ..env.console import SetupError
 from ..env.odoo import Odoo
 from ..env.report import Step, read_odoo_log
 from ..env.waiting import wait_until
+from ..past import FORGET
 from . import packages
 
 #: Two lanes at once, and room for other jobs beside them.
@@ -85,6 +86,7 @@ def ready(odoo: Odoo, log: Path, step: Step) -> Iterator[Stage]:
             raise SetupError("No test ran after the installation, so no server was started.")
         # The demo reminds people of permits that expire; here only the scenes send.
         odoo.cluster.sql("UPDATE sicantik_notification_trigger SET active = false", name)
+        odoo.cluster.sql(FORGET, name)
         gateway_port = ports.ephemeral()
         simulator = gateway.start(odoo.python, gateway_port)
         stack.callback(shell.stop, simulator, patience=3)
