@@ -16,7 +16,7 @@ class IrActionsServer(models.Model):
     _inherit = "ir.actions.server"
 
     state = fields.Selection(
-        selection_add=[(NOTIFICATION, "Send WhatsApp Notification")], ondelete={NOTIFICATION: "cascade"}
+        selection_add=[(NOTIFICATION, "Send WhatsApp notification")], ondelete={NOTIFICATION: "cascade"}
     )
     sicantik_rule_id = fields.Many2one(
         "sicantik.notification.rule",

@@ -71,7 +71,7 @@ class SicantikNotificationRule(models.Model):
 
     def _plain(self):
         """Give the rule in superuser mode, without what the context says of the caller's own business."""
-        return self.sudo().with_context(plain_context(self.env.context))
+        return self.with_env(self.env(su=True, context=plain_context(self.env.context)))
 
     def _due_domain(self):
         """Say which records meet the conditions, as far as these do not speak of a single one: such a

@@ -4,6 +4,7 @@ from odoo.exceptions import AccessError, UserError
 from odoo.tests import Form, new_test_user
 from odoo.tools import mute_logger
 
+from .. import uninstall_hook
 from ..wizards import sicantik_notification_selection_wizard as selection
 from .common import NotificationCase
 
@@ -210,6 +211,12 @@ class TestRuleMenu(SelectionCase):
         trigger.unlink()  # the database deletes its rules, which are not asked
         self.env.invalidate_all()
         self.assertNotIn(name, self.entries("res.partner", self.user))
+
+    def test_it_goes_with_the_addon(self):
+        self.rule.action_add_to_menu()
+        entry = self.rule.menu_action_ids
+        uninstall_hook(self.env)
+        self.assertFalse(entry.exists())
 
     def test_not_by_users(self):
         for action in ("action_add_to_menu", "action_remove_from_menu"):

@@ -38,7 +38,6 @@ class SicantikNotificationSelectionWizard(models.TransientModel):
     )
     template_id = fields.Many2one(
         "sicantik.whatsapp.template.master",
-        string="Template",
         help="Instead of the rule's. Without a rule, the message goes to the applicants, or to the contacts "
         "themselves.",
     )
@@ -127,6 +126,10 @@ class SicantikNotificationSelectionWizard(models.TransientModel):
     def _onchange_template_id(self):
         if self.template_id and not self.rule_id:
             self.name = self.template_id.name
+
+    @api.onchange("target_domain")
+    def _onchange_target_domain(self):
+        """That this is here makes clients ask when the domain changes; `onchange` does the rest."""
 
     # === OUTLOOK ===#
 
