@@ -341,7 +341,7 @@ class SicantikNotificationWording(models.AbstractModel):
         template = rule.template_master_id.name or rule.template_key or "…"
         given = {"event": event, "who": self._say_recipients(rule), "template": template}
         if rule.channel == "email":
-            given["template"] = rule.mail_template_id.name or "…"
+            given["template"] = rule.mail_template_id.sudo().name or "…"
             return _("%(event)s, %(who)s get “%(template)s” by e-mail.", **given)
         if rule.channel == "both":
             return _("%(event)s, %(who)s get “%(template)s” by WhatsApp and e-mail.", **given)
@@ -358,10 +358,10 @@ class SicantikNotificationWording(models.AbstractModel):
 
     def _say_recipients(self, rule):
         if rule.recipient_type == "staff":
-            return _("all members of “%s”", rule.staff_group_id.name or _("DPMPTSP Staff"))
+            return _("all members of “%s”", rule.staff_group_id.sudo().name or _("DPMPTSP Staff"))
         if rule.recipient_type == "official":
             if rule.official_group_id:
-                return _("all members of “%s”", rule.official_group_id.name)
+                return _("all members of “%s”", rule.official_group_id.sudo().name)
             return _("the record's official (else all officials)")
         if rule.recipient_type == "custom":
             said = self._say_text(self.env["res.partner"], rule.recipient_domain)

@@ -146,6 +146,17 @@ class TestWording(NotificationCase):
                 self.rule.write(vals)
                 self.assertIn(text, self.rule.summary)
 
+    def test_as_a_notification_user(self):
+        user = new_test_user(self.env, "sentence_user", groups=f"{MODULE}.group_notification_user")
+        group = self.env.ref(f"{MODULE}.group_staff").id
+        self.rule.write({"recipient_type": "staff", "staff_group_id": group})
+        self.rule.condition_domain = "[('responsible_id', '=', uid), ('permit_type_id', '!=', False)]"
+        self.env.invalidate_all()
+        for record in (self.rule, self.trigger):
+            record = record.with_user(user)
+            self.assertIn("“SICANTIK Permit” becomes Approved", record.summary)
+            self.assertFalse(record.advice)
+
     def test_while_it_is_written(self):
         """The sentence follows the form, also through what cannot work yet."""
         form = Form(self.env["sicantik.notification.rule"])
