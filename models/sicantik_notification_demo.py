@@ -35,7 +35,7 @@ LATE = {
     **dict.fromkeys((5, 17), ("131047", "Re-engagement message")),
     9: ("131026", "Message undeliverable"),
 }
-UNREACHABLE = "+6281200000011"
+UNREACHABLE = "+6281200000017"
 DOCUMENTS = ("Surat keputusan izin", "Berita acara pemeriksaan", "Rekomendasi teknis", "Sertifikat standar")
 
 
@@ -776,8 +776,8 @@ class History:
         for number, (provider_id, hours, phone, text) in enumerate(
             (
                 (meta, 2, "+6281200000001", "Terima kasih, izinnya sudah saya terima."),
-                (meta, 20, "+6281200000012", "Baik, kapan bisa diambil?"),
-                (fonnte, 30, "+6281200000018", "Terima kasih"),
+                (meta, 20, "+6281200000018", "Baik, kapan bisa diambil?"),
+                (fonnte, 30, "+6281200000026", "Terima kasih"),
                 (fonnte, 50, "+6281200000071", "Halo, ini nomor siapa?"),
                 (fonnte, 75, "+6281200000064", "STOP"),
             )

@@ -117,11 +117,15 @@ class NotificationCase(TransactionCase):
 
     @classmethod
     def _forget_the_past(cls):
-        """Delete the messages of the demo, their log and what came of them; its campaigns are drafts."""
+        """Delete the messages of the demo, their log and what came of them; its campaigns are drafts, and its
+        permits and documents archived, as their dates could be those of a test.
+        """
         cls.env.flush_all()
         for name in ("notification.log", "notification.queue", "notification.execution", "whatsapp.event"):
             table = cls.env[f"sicantik.{name}"]._table
             cls.env.cr.execute(f"DELETE FROM {table}")  # pylint: disable=sql-injection
+        cls.env.cr.execute("UPDATE sicantik_permit SET active = false")
+        cls.env.cr.execute("UPDATE sicantik_document SET active = false")
         cls.env.invalidate_all()
         cls.env["sicantik.notification.campaign"].search([]).state = "draft"
         cls.env["sicantik.auto.message"].search([]).state = "draft"
