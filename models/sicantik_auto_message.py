@@ -190,7 +190,7 @@ class SicantikAutoMessage(models.Model):
         by_number = self._partners_by_number(filter(None, numbers.values()))
         chosen = self.with_context(active_test=False).contact_ids.sudo()
         given = [
-            *((one.display_name, one, one.whatsapp_e164, self._why_not_partner(one)) for one in chosen),
+            *((self._name_of(one), one, one.whatsapp_e164, self._why_not_partner(one)) for one in chosen),
             *(self._candidate(entry, by_id, numbers) for entry in entries),
         ]
         recipients, faults = {}, []
@@ -219,6 +219,11 @@ class SicantikAutoMessage(models.Model):
         if not partner:
             return entry.text, None, None, _("there is no contact with this id.")
         return entry.text, partner, partner.whatsapp_e164, self._why_not_partner(partner)
+
+    def _name_of(self, partner):
+        """Name a contact; of one of another company only the id, for it was read as the system."""
+        foreign = partner.company_id and partner.company_id != self.company_id
+        return str(partner.id) if foreign else partner.display_name
 
     @api.model
     def _fault_sentence(self, fault):

@@ -30,7 +30,8 @@ class TestRolePages(QuietRoleCase):
         """Open all that a role may open."""
         refused = {}
         for model, method, _args in self._methods():
-            if role not in CALLERS.get((model, method), CALLERS.get((model, None), MANAGERS)):
+            callers = CALLERS.get((model, method), CALLERS.get((model, None), MANAGERS))
+            if role not in callers and not method.startswith("action_open_"):
                 refused.setdefault(model, []).append(method)
         pages, forms = [], {}
         for name in sorted(MENUS[role]):
