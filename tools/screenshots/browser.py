@@ -38,7 +38,7 @@ document.addEventListener("DOMContentLoaded", () => {
 });
 """
 #: Requests that never end, or that nobody waits for.
-ENDLESS = ("/websocket", "/longpolling", "/bus/", "/admin/events")
+ENDLESS = ("/websocket", "/longpolling", "/bus/", "/events")
 
 
 class BrowserGone(Exception):

@@ -171,15 +171,23 @@ PAGES = (
         record=Record(RULE, [["template_key", "=", "permit_ready"], ["active", "=", True]]),
         steps=(
             click("button[name=action_try]"),
-            fill(".modal .o_field_widget[name=resource_ref] input", "A"),
-            click(".o-autocomplete--dropdown-item a"),
+            fill(".modal .o_field_widget[name=resource_ref] input", "Hadi"),
+            click(".o-autocomplete--dropdown-item a", "Hadi"),
             click(".modal-footer button[name=action_try]"),
             shown(".modal .o_sicantik_trial"),
         ),
         height=1000,
         app=True,
     ),
-    Page("new-rule", "sicantik_notification_scenario_action", height=900),
+    Page(
+        "new-rule",
+        "sicantik_notification_rule_action",
+        steps=(
+            click(".o_control_panel button", "New Rule from Template", "Aturan Baru dari Template"),
+            shown(".o_sicantik_scenarios .o_kanban_record"),
+        ),
+        height=900,
+    ),
     Page(
         "test-send",
         "sicantik_notification_rule_action",
@@ -213,11 +221,14 @@ PAGES = (
         "sicantik_permit_action",
         view="list",
         steps=(
-            click("thead .o_list_record_selector input"),
+            *(click(f".o_data_row:nth-child({row}) .o_list_record_selector input") for row in range(2, 8)),
             click(".o_cp_action_menus .dropdown-toggle, .o_cp_action_menus button"),
             click(".dropdown-menu .dropdown-item", "Send Campaign", "Kirim Kampanye"),
-            shown(".modal .o_form_view .o_field_widget[name=rule_id]"),
+            fill(".modal .o_field_widget[name=rule_id] input", "Demo"),
+            click(".o-autocomplete--dropdown-item a", "Demo"),
+            shown(".modal .o_field_widget[name=send_count]"),
         ),
+        height=900,
     ),
     Page("auto-messages", "sicantik_auto_message_action"),
     # Monitoring

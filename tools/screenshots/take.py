@@ -164,6 +164,8 @@ def main() -> int:
             photographer.log_in()
             for language, code in LANGUAGES.items():
                 world.speak(client, code)
+                # The first page after that still has the menus of the language before.
+                browser.open(f"{client.url}/web")
                 for page in pages:
                     if page.action != NEUTRAL or language == "en":
                         photographer.take(page, language)

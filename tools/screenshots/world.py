@@ -6,6 +6,7 @@ from ..env import rpc
 
 QUEUE, PERMIT = "sicantik.notification.queue", "sicantik.permit"
 TIME_ZONE = "Asia/Jakarta"
+OFFICE, NUMBER = "DPMPTSP Kota Contoh", "+6281200000099"
 
 
 def prepare(client: rpc.Client) -> None:
@@ -14,8 +15,9 @@ def prepare(client: rpc.Client) -> None:
     :param client: connected as the administrator, to a database of its own with demo data; its providers are
         connected to the simulator
     """
-    me = {"tz": TIME_ZONE, "name": "Administrator", "image_1920": False}
+    me = {"tz": TIME_ZONE, "name": "Administrator", "image_1920": False, "whatsapp_number": NUMBER}
     client.call("res.users", "write", [client.uid], me)
+    client.call("res.company", "write", [1], {"name": OFFICE})
     writable = [["state", "=", "draft"], ["partner_id.whatsapp_e164", "!=", False]]
     for permit in client.call(PERMIT, "search", writable, limit=2):
         client.call(PERMIT, "write", [permit], {"state": "approved"})

@@ -33,7 +33,7 @@ const menu = (path) => {
 
 /** The input behind a label. The field's name only tells labels apart of which one contains the other. */
 const cell = (label, field) =>
-    `.o_wrap_field:has(.o_form_label:contains("${label}")) [name="${field}"], ` +
+    `.o_wrap_label:has(.o_form_label:contains("${label}")) + .o_cell [name="${field}"], ` +
     `.oe_title:has(label:contains("${label}")) [name="${field}"]`;
 const inside = (label, field, what) =>
     cell(label, field)
