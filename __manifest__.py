@@ -31,6 +31,7 @@
         "views/sicantik_notification_campaign_views.xml",
         "views/sicantik_notification_dry_run_views.xml",
         "views/sicantik_notification_selection_wizard_views.xml",
+        "views/sicantik_notification_rule_menu_views.xml",
         "views/sicantik_auto_message_views.xml",
         "views/sicantik_notification_blacklist_views.xml",
         "views/sicantik_whatsapp_provider_views.xml",

@@ -233,10 +233,14 @@ class TestManualRule(SelectionCase):
         self.rule.condition_domain = "[('permit_number', '!=', 'Selected 30')]"
         form = self.open_for(self.permits, self.user, default_rule_id=self.rule.id)
         self.assertEqual((form.may_run, form.may_plan, form.send_count), (True, False, 5))
-        action = form.save().action_run()
+        wizard = form.save()
+        action = wizard.action_run()
         rows = self.assertQueued(self.permits[1:].partner_id, rule_id=self.rule.id)
         self.assertEqual(self.queue.search(action["domain"]), rows.sorted("id", reverse=True))
         self.assertFalse(self.env["sicantik.notification.campaign"].search([("rule_id", "=", self.rule.id)]))
+        with self.assertRaisesRegex(UserError, "told already"):
+            wizard.action_run()
+        self.assertEqual(len(self.rows(rule_id=self.rule.id)), 4, "pressed twice, it sends once")
 
     def test_from_the_rule_for_whom_the_domain_finds(self):
         action = self.rule.with_user(self.user).action_open_selection()

@@ -136,6 +136,17 @@ class TestServerAction(ServerActionCase):
         self.run_on(action, self.permits[0])
         self.assertQueued(self.permits[0].partner_id, rule_id=self.rule.id, state="pending")
 
+    def test_forms(self):
+        """Each form of Odoo in which such an action is made asks for the rule."""
+        names = ["base.view_server_action_form", "base.ir_cron_view_form"]
+        names.append("base_automation.ir_actions_server_view_form_automation")  # in 17.0, when installed
+        for view in filter(None, (self.env.ref(name, raise_if_not_found=False) for name in names)):
+            with self.subTest(view.name):
+                arch = (
+                    self.env[view.model].with_user(self.env.ref("base.user_admin")).get_view(view.id)["arch"]
+                )
+                self.assertIn('name="sicantik_rule_id"', arch)
+
     def test_within_other_actions(self):
         parent = self._action(name="Both", state="multi", sicantik_rule_id=False)
         child = self._action()

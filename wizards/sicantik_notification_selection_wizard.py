@@ -237,7 +237,8 @@ class SicantikNotificationSelectionWizard(models.TransientModel):
                     "of it."
                 )
             )
-        result = self.rule_id.with_env(self.env)._call(self._records())
+        # Pressed twice, it sends once.
+        result = self.rule_id._call(self._records(), f"selection:{self.id}")
         if result.get("reason"):
             raise UserError(_("Nothing was sent: %s", result["reason"]))
         ids = sorted(result["queue_ids"])
