@@ -32,7 +32,6 @@ from . import sicantik_notification_campaign_message
 from . import sicantik_notification_campaign_health
 from . import sicantik_notification_expansion
 from . import sicantik_notification_queue
-from . import sicantik_notification_campaign_trace
 from . import sicantik_notification_usage
 from . import sicantik_notification_quiet
 from . import sicantik_notification_cap
