@@ -30,7 +30,12 @@ LOADED = (
     " .o_setting_container, .o_graph_renderer')"
     " && !document.querySelector('.o_loading_indicator, .o_blockUI, .o_kanban_loading, .o_list_loading')"
 )
-TROUBLE = "document.querySelector('.o_error_dialog, .o_dialog_error')?.textContent"
+TROUBLE = (
+    "document.querySelector('.o_error_dialog, .o_dialog_error')?.textContent"
+    # What Odoo shows when a style sheet does not compile.
+    " || /css error/i.test(getComputedStyle(document.body, '::before').content + getComputedStyle(document.body,"
+    " '::after').content) && 'A style sheet does not compile: see the log of Odoo.'"
+)
 
 
 class Photographer:
