@@ -86,8 +86,12 @@ class SicantikNotificationRuleGuide(models.Model):
     # === ACTIONS ===#
 
     def action_try(self):
-        """Open “Try It On…” for this rule."""
+        """Open “Try It On…” for this rule.
+
+        :raise AccessError: the user is no notification user
+        """
         self.ensure_one()
+        self.env["sicantik.notification.access"]._check_user()
         return self.env["sicantik.notification.try.wizard"]._open(self.trigger_id, self)
 
     def action_mark_mended(self):
@@ -102,8 +106,12 @@ class SicantikNotificationRuleGuide(models.Model):
         return True
 
     def action_make_template(self):
-        """Open a new master template with the key that the rule asks for."""
+        """Open a new master template with the key that the rule asks for.
+
+        :raise AccessError: the user is no notification manager
+        """
         self.ensure_one()
+        self.env["sicantik.notification.access"]._check_manager()
         return {
             "type": "ir.actions.act_window",
             "name": _("Master Templates"),

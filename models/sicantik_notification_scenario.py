@@ -122,8 +122,12 @@ class SicantikNotificationScenario(models.Model):
     # === ACTIONS ===#
 
     def action_use(self):
-        """Ask for the name of the new rule and whether it is switched on."""
+        """Ask for the name of the new rule and whether it is switched on.
+
+        :raise AccessError: the user is no notification manager
+        """
         self.ensure_one()
+        self.env["sicantik.notification.access"]._check_manager()
         return {
             "type": "ir.actions.act_window",
             "name": _("New Rule from Template"),

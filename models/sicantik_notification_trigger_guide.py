@@ -110,8 +110,12 @@ class SicantikNotificationTriggerGuide(models.Model):
     # === ACTIONS ===#
 
     def action_try(self):
-        """Open “Try It On…” for this trigger and all its rules."""
+        """Open “Try It On…” for this trigger and all its rules.
+
+        :raise AccessError: the user is no notification user
+        """
         self.ensure_one()
+        self.env["sicantik.notification.access"]._check_user()
         return self.env["sicantik.notification.try.wizard"]._open(self)
 
     def action_mark_mended(self):

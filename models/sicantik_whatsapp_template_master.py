@@ -348,8 +348,12 @@ class SicantikWhatsappTemplateMaster(models.Model):
         return open_list(_("Waiting Messages"), "sicantik.notification.queue", domain)
 
     def action_send_test(self):
-        """Open the dialog that sends one message with this template."""
+        """Open the dialog that sends one message with this template.
+
+        :raise AccessError: the user is no notification user
+        """
         self.ensure_one()
+        self.env["sicantik.notification.access"]._check_user()
         return {
             "type": "ir.actions.act_window",
             "name": _("Test Send"),

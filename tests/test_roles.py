@@ -31,11 +31,18 @@ CALLERS = {
     (QUEUE, "action_retry"): USERS,
     (QUEUE, "action_cancel"): USERS,
     ("sicantik.notification.rule", "action_test_send"): USERS,
+    (QUEUE, "action_mend"): USERS,
     ("sicantik.notification.rule", "action_preview"): USERS,
+    ("sicantik.notification.rule", "action_try"): USERS,
+    ("sicantik.notification.trigger", "action_try"): USERS,
+    ("sicantik.notification.campaign", "get_target_models"): USERS,
+    ("sicantik.whatsapp.template.master", "action_send_test"): USERS,
     ("sicantik.notification.overview", None): USERS,
     ("sicantik.notification.test.wizard", None): USERS,
     ("sicantik.notification.preview.wizard", None): USERS,
     ("sicantik.notification.compose.wizard", None): USERS,
+    ("sicantik.notification.selection.wizard", None): USERS,
+    ("sicantik.notification.try.wizard", None): USERS,
     ("sicantik.notification.blacklist", "is_blacklisted"): INTERNAL,
     ("sicantik.notification.trigger", "fire"): INTERNAL,
     ("sicantik.whatsapp.dispatcher", None): INTERNAL,
@@ -61,14 +68,19 @@ MANAGER_MENUS = USER_MENUS | {
 }
 # What the action menu of lists and forms offers beyond Odoo's own, to those who may do it.
 ACTION_MENUS = {
-    "sicantik.permit": {"sicantik_notification_compose_wizard_action_permit": USERS},
-    "sicantik.document": {"sicantik_notification_compose_wizard_action_document": USERS},
-    QUEUE: {
-        "sicantik_notification_queue_action_server_process": USERS,
-        "sicantik_notification_queue_action_server_retry": USERS,
-        "sicantik_notification_queue_action_server_cancel": USERS,
+    "sicantik.permit": {
+        "sicantik_notification_compose_wizard_action_permit": USERS,
+        "sicantik_notification_test_wizard_action_permit": USERS,
+        "sicantik_notification_selection_wizard_action_permit": MANAGERS,
     },
+    "sicantik.document": {
+        "sicantik_notification_compose_wizard_action_document": USERS,
+        "sicantik_notification_test_wizard_action_document": USERS,
+        "sicantik_notification_selection_wizard_action_document": MANAGERS,
+    },
+    QUEUE: {"sicantik_notification_test_wizard_action_queue": USERS},
     "sicantik.notification.rule": {"sicantik_notification_test_wizard_action": USERS},
+    "sicantik.whatsapp.template.master": {"sicantik_notification_test_wizard_action_template": USERS},
 }
 MENUS = {
     "user": USER_MENUS,
@@ -136,6 +148,18 @@ class RoleCase(HttpCase, SecurityCase):
             "whatsapp.pair": {"provider_id": cls.provider.id, "phone": "+6281200000001"},
             "notification.test.wizard": {"rule_id": rule.id, "partner_id": cls.partner.id},
             "notification.preview.wizard": {"rule_id": rule.id, "res_id": permit.id},
+            "notification.trouble": {
+                "kind": "rule",
+                "res_model": rule._name,
+                "res_id": rule.id,
+                "date": "2031-06-11 03:00:00",
+            },
+            "notification.selection.wizard": {"target_model": permit._name, "name": "S"},
+            "notification.try.wizard": {"trigger_id": trigger.id},
+            "notification.rule.wizard": {
+                "scenario_id": env["sicantik.notification.scenario"].search([], limit=1).id,
+                "name": "R",
+            },
         }
         made = [env[f"sicantik.{name}"].create(vals) for name, vals in simple.items()]
         made += [

@@ -43,7 +43,7 @@ MATRIX = {
     "sicantik.notification.usage": {},
     "sicantik.whatsapp.pair": {"manager": "r"},
     "sicantik.notification.moment": {},
-    "sicantik.notification.trouble": {"manager": "r"},
+    "sicantik.notification.trouble": {},
     "sicantik.whatsapp.event": {"manager": "r"},
     "sicantik.notification.test.wizard": WIZARD,
     "sicantik.notification.preview.wizard": WIZARD,
