@@ -57,7 +57,7 @@ class SicantikNotificationDemo(models.AbstractModel):
         self = self.with_context(
             tracking_disable=True, mail_create_nolog=True, mail_create_nosubscribe=True, **{AT_ONCE: True}
         )
-        History(self.env).write()
+        History(self.env).tell()
 
 
 class History:
@@ -84,7 +84,7 @@ class History:
     def ref(self, name):
         return self.env.ref(f"{MODULE}.{name}")
 
-    def write(self):
+    def tell(self):
         self.calendar = defaultdict(list)  # {days ago: [(trigger code, record, Event)]}
         self._permits()
         self._documents()
