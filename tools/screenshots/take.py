@@ -33,8 +33,8 @@ LOADED = (
 TROUBLE = (
     "document.querySelector('.o_error_dialog, .o_dialog_error')?.textContent"
     # What Odoo shows when a style sheet does not compile.
-    " || /css error/i.test(getComputedStyle(document.body, '::before').content + getComputedStyle(document.body,"
-    " '::after').content) && 'A style sheet does not compile: see the log of Odoo.'"
+    " || /css error/i.test(getComputedStyle(document.body, '::before').content)"
+    " && 'A style sheet does not compile: see the log of Odoo.'"
 )
 
 
