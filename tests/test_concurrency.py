@@ -319,7 +319,11 @@ class TestConcurrency(ConcurrencyCase):
         self._wait_for(lambda: self.gateway.messages())
         with self.environment() as env:
             env.cr.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s",
+                """
+                SELECT pg_terminate_backend(pid) FROM pg_locks
+                 WHERE locktype = 'advisory' AND classid = %s
+                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                """,
                 [LOCK_SPACE],
             )
             self.assertEqual(env.cr.rowcount, 1, "a worker at work holds its lock")
