@@ -321,13 +321,13 @@ class TestCompanyRoads(CompanyCase):
                 "title": "T",
                 "message": "M",
                 "contact_ids": [Command.set(theirs.ids)],
-                "contact_input": f"{theirs.id}, 081200000032",
+                "contact_input": f"{theirs.id}, 081200000932",
             }
         )
         self.assertEqual(message.left_out_count, 2)
         self.assertNotIn("Contact of", message.left_out)
         recipients, _faults = message._read_contacts()
-        self.assertFalse(recipients["+6281200000032"])
+        self.assertFalse(recipients["+6281200000932"])
 
     def test_made_in_the_company_at_work(self):
         """What a user of two companies makes belongs to the one that is switched on first."""

@@ -401,8 +401,9 @@ class TestNeutralize(NotificationCase):
         self.assertEqual(messages.mapped("state"), ["cancelled", "cancelled", "draft", "sent"])
 
 
-@tagged("post_install", "-at_install")
 class TestDemoData(TransactionCase):
+    """Looked at as soon as it is there: other tests use the database, too."""
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()

@@ -550,7 +550,9 @@ class TestEmailAccess(EmailCase):
 
     def test_message_turned_into_an_email(self):
         vals = {**self._vals(self.foreign), "channel": "whatsapp", "template_key": "test_ready"}
-        row = self.queue.with_user(self.manager).create(vals)
+        with self.assertRaises(AccessError):
+            self.queue.with_user(self.manager).create(vals)
+        row = self.queue.create(vals).with_user(self.manager)
         with self.assertRaises(AccessError):
             row.channel = "email"
 

@@ -62,7 +62,7 @@ class TestSendWizard(WizardCase):
         wizard = form.save()
         self.assertEqual(wizard.template_key, "test_ready")
         self.assertEqual(
-            json.loads(wizard.context_values), {"partner_name": "Ani", "permit_number": "[permit_number]"}
+            json.loads(wizard.context_values), {"partner_name": "Ani", "permit_number": "503/0123/IUMK/2026"}
         )
 
     def test_template_of_its_own(self):

@@ -86,12 +86,11 @@ class SicantikNotificationTestWizard(models.TransientModel):
     @api.depends("template_key", "partner_id", "res_model", "res_id")
     def _compute_context_values(self):
         """Offer a value for every parameter: what the record's applicant would read, when there is a record;
-        else the recipient's name, and the parameter's own name in brackets.
+        else the recipient's name, and the samples of the template.
         """
         for wizard in self:
             templates = self.env[RULE]._templates_for(wizard.template_key)
-            names = [name for template in templates for name in template._parameter_names()]
-            values = {name: f"[{name}]" for name in names}
+            values = {name: text for template in templates for name, text in template._samples().items()}
             if "partner_name" in values and wizard.partner_id:
                 values["partner_name"] = wizard.partner_id.name
             values.update(wizard._values_of_record(templates))
