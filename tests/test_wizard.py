@@ -208,7 +208,7 @@ class TestSendWizard(WizardCase):
         self._provider("watzap", name="Our Watzap", sequence=2)
         form = self._open(self.rule)
         form.partner_id = self.partner
-        self.assertEqual(form.preview, "Dear Ani, permit [permit_number] is ready.")
+        self.assertEqual(form.preview, "Dear Ani, permit 503/0123/IUMK/2026 is ready.")
         self.assertEqual(form.outlook, "By Our Fonnte → Our Watzap")
         form.context_values = "{"
         self.assertIn("JSON object", form.outlook)
