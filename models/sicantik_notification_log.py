@@ -106,8 +106,10 @@ class SicantikNotificationLog(models.Model):
     def action_open_story(self):
         """Open the whole story of the message that this row is about.
 
+        :raise AccessError: the user is no notification user
         :raise UserError: its queue row has been deleted
         """
+        self.env["sicantik.notification.access"]._check_user()
         self.ensure_one()
         if not self.queue_id:
             raise UserError(

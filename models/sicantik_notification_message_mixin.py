@@ -98,8 +98,10 @@ class SicantikNotificationMessageMixin(models.AbstractModel):
     def action_open_subject(self):
         """Open what the message is about.
 
+        :raise AccessError: the user is no notification user
         :raise UserError: it is gone, or the user may not see it
         """
+        self.env["sicantik.notification.access"]._check_user()
         self.ensure_one()
         if not self._subjects_of():
             raise UserError(

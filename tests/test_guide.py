@@ -150,9 +150,9 @@ class TestGuide(TransactionCase):
                 missing.append(bold)
                 continue
             there |= set(bold.split(ARROW)[: len(bold.split(ARROW)) - len(rest)])
-            if menu["action"]:
-                model, _comma, action_id = menu["action"].partition(",")
-                there |= self.words_of_action(model, int(action_id))
+            action = self.env["ir.ui.menu"].browse(menu["id"]).action
+            if action:
+                there |= self.words_of_action(action._name, action.id)
             labels += rest
         return missing + [label for label in labels if label not in there]
 

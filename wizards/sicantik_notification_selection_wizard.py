@@ -136,7 +136,10 @@ class SicantikNotificationSelectionWizard(models.TransientModel):
     def onchange(self, values, field_names, fields_spec):
         """Add what would come of it. Not a computed field: a dry run undoes what it did and, with that, all
         that was read, so there must be nothing left to compute.
+
+        :raise AccessError: the user is no notification user
         """
+        self.env["sicantik.notification.access"]._check_user()
         result = super().onchange(values, field_names, fields_spec)
         shown = [name for name in SHOWN if name in fields_spec]
         if shown and (not field_names or ASKED.intersection(field_names)):
