@@ -155,7 +155,7 @@ class SicantikNotificationWording(models.AbstractModel):
             if kind == "datetime":
                 return format_datetime(self.env, value)
         except (AccessError, ValueError, TypeError):
-            pass
+            return str(value)
         return str(value)
 
     @api.model
