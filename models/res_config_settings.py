@@ -2,9 +2,11 @@ from odoo import _, api, fields, models
 from odoo.exceptions import ValidationError
 
 from . import opt_words
+from .run import IN_FLIGHT, MOST_IN_FLIGHT
 from .sicantik_notification_campaign_health import LIMITS
 from .sicantik_notification_cleanup import KEEP, SHORTEST_KEEP
 from .sicantik_notification_clock import CATCH_UP, DEFAULT_CATCH_UP, LONGEST_CATCH_UP
+from .sicantik_notification_drain import IN_FLIGHT_PARAMETER
 from .sicantik_notification_lane import LANES_PARAMETER
 from .sicantik_notification_sending_hours import WINDOW_FIELDS
 from .sicantik_whatsapp_consent import DEFAULT_POLICY, OPT_IN_WORDS, OPT_OUT_WORDS, POLICIES, POLICY
@@ -45,6 +47,9 @@ class ResConfigSettings(models.TransientModel):  # pylint: disable=no-wizard-in-
         string="Opt-in Words", default=opt_words.OPT_IN, config_parameter=OPT_IN_WORDS
     )
 
+    whatsapp_in_flight = fields.Integer(
+        string="Requests at Once", default=IN_FLIGHT, config_parameter=IN_FLIGHT_PARAMETER
+    )
     # 0, too, means something here: the scheduled action sends everything.
     whatsapp_lanes = fields.Integer(string="Lanes")
     whatsapp_has_lanes = fields.Boolean(readonly=True)
@@ -106,6 +111,14 @@ class ResConfigSettings(models.TransientModel):  # pylint: disable=no-wizard-in-
                             SHORTEST_KEEP,
                         )
                     )
+
+    @api.constrains("whatsapp_in_flight")
+    def _check_in_flight(self):
+        for settings in self:
+            if not 1 <= settings.whatsapp_in_flight <= MOST_IN_FLIGHT:
+                raise ValidationError(
+                    _("Between 1 and %s requests can be under way at once.", MOST_IN_FLIGHT)
+                )
 
     @api.constrains("whatsapp_catch_up_hours")
     def _check_catch_up_hours(self):

@@ -18,10 +18,11 @@ from .sicantik_whatsapp_event import apply_pending
 
 _logger = logging.getLogger(__name__)
 
-# Requests in flight, and handed over ahead of them so that no thread waits for the database: whoever dies
-# leaves at most so many messages in doubt.
+# Requests in flight, unless the settings say otherwise, and at most: the transport keeps so many connections.
+# As many again are handed over ahead of them so that no thread waits for the database: whoever dies leaves at
+# most so many messages in doubt.
 IN_FLIGHT = 32
-AHEAD = 32
+MOST_IN_FLIGHT = 64
 # Rows claimed at once. They are not in doubt before they are handed over.
 CLAIM = 100
 # Seconds for which answers are gathered, so that they are written together.
@@ -49,10 +50,11 @@ class Run:
     :param bool scheduled: whether the scheduler runs it; else a person, a program or a job waits for its end
     :param list ids: only these rows, whatever their schedule
     :param float seconds: begin nothing new after so many seconds
+    :param int in_flight: how many requests at once
     """
 
-    def __init__(self, worker, scheduled=False, ids=None, seconds=LONGEST_RUN):
-        self.worker, self.ids = worker, ids
+    def __init__(self, worker, scheduled=False, ids=None, seconds=LONGEST_RUN, in_flight=IN_FLIGHT):
+        self.worker, self.ids, self.in_flight = worker, ids, in_flight
         self.linger = LINGER if scheduled else LINGER_FOR_CALLERS
         self.totals = Counter()
         self.directory, self.rules, self.read_at = None, {}, 0.0
@@ -73,7 +75,7 @@ class Run:
 
         :param bool alone: one row, of those whose workers have died again and again
         """
-        self.deliveries = Deliveries(1 if alone else IN_FLIGHT)
+        self.deliveries = Deliveries(1 if alone else self.in_flight)
         try:
             while True:
                 over = self.is_over()
@@ -133,7 +135,7 @@ class Run:
             self.after = None  # what is more urgent may have come
             if self.flying:
                 self.more = True  # a slow answer must not keep what has come due meanwhile
-        if self.more and len(self.claimed) < AHEAD:
+        if self.more and len(self.claimed) < self.in_flight:
             limit = 1 if alone else CLAIM
             number, ids, after = self.worker.number, self.ids, self.after
             rows = self.worker.run(
@@ -168,12 +170,12 @@ class Run:
 
     def gather(self, over):
         """Take the answers that have come, and wait for some while there is nothing better to do."""
-        room = IN_FLIGHT + AHEAD - len(self.flying)
-        can_plan = self.claimed and room >= AHEAD / 2 and not over
+        room = 2 * self.in_flight - len(self.flying)
+        can_plan = self.claimed and room >= self.in_flight / 2 and not over
         if can_plan or not self.flying:
             return self.deliveries.finished(0)
         answers = self.deliveries.finished(0.5)
-        if answers and len(answers) < min(AHEAD / 2, len(self.flying)):
+        if answers and len(answers) < min(self.in_flight / 2, len(self.flying)):
             time.sleep(GATHER)
             answers += self.deliveries.finished(0)
         return answers
@@ -198,7 +200,7 @@ class Run:
             job.routes = job.routes[1:] if goes_on(attempt) and not last else []
             (onward if job.routes else ended).append(job)
         outcomes = [(route.provider_id, attempt) for _id, route, attempt in answers if attempt]
-        room = IN_FLIGHT + AHEAD - len(self.flying) + len(answers)
+        room = 2 * self.in_flight - len(self.flying) + len(answers)
         rows = [self.claimed.popleft() for _i in range(min(room, len(self.claimed)))] if plan else []
         self.note(outcomes)
         try:

@@ -11,7 +11,7 @@ from .budget import LONGEST_RUN
 from .limits import precise_now
 from .res_partner import SERVICE_WINDOW
 from .road import EMAIL, NO_POLICY, Job, Refusal, Row, Wait
-from .run import Run
+from .run import IN_FLIGHT, MOST_IN_FLIGHT, Run
 from .sicantik_notification_worker import ALONE_FROM, Worker
 from .sicantik_whatsapp_dispatcher import Request
 from .transaction import committed
@@ -24,6 +24,7 @@ COUNTERS = {
 }
 
 # The condition of the claim's index. Messages of paused campaigns are held, as soon as somebody comes to it.
+IN_FLIGHT_PARAMETER = "sicantik_notification_automation.requests_in_flight"
 CLAIMABLE = "state = 'pending' AND held IS NOT TRUE"
 # Messages of these campaigns stay where they are.
 RUNNING = """(campaign_id IS NULL OR campaign_id NOT IN (
@@ -78,7 +79,8 @@ class SicantikNotificationDrain(models.AbstractModel):
         self = self.with_context(lang=self.env.company.partner_id.lang or self.env.lang)
         with Worker(self.env) as worker:
             worker.run(lambda env: env["sicantik.notification.worker"]._rescue())
-            run = Run(worker, scheduled="lastcall" in self.env.context)  # set by the scheduler
+            # `lastcall` is set by the scheduler.
+            run = Run(worker, scheduled="lastcall" in self.env.context, in_flight=self._in_flight())
             run.drain()
             while not run.is_over() and run.drain_alone():
                 _logger.info("Notification queue: a message that workers died of was taken alone")
@@ -98,7 +100,7 @@ class SicantikNotificationDrain(models.AbstractModel):
         :return: as `_run`
         """
         with Worker(self.env) as worker:
-            run = Run(worker, ids=list(ids), seconds=seconds)
+            run = Run(worker, ids=list(ids), seconds=seconds, in_flight=self._in_flight())
             run.drain()
             while run.ids and not run.is_over() and run.drain_alone():
                 _logger.info("Notification queue: a message that workers died of was taken alone")
@@ -123,6 +125,12 @@ class SicantikNotificationDrain(models.AbstractModel):
         return result
 
     # === CLAIM ===#
+
+    @api.model
+    def _in_flight(self):
+        """Give how many requests a drain keeps in flight, as the settings say."""
+        value = self.env["ir.config_parameter"].sudo().get_param(IN_FLIGHT_PARAMETER, "")
+        return max(1, min(int(value), MOST_IN_FLIGHT)) if value.isdecimal() else IN_FLIGHT
 
     @api.model
     def _claim(self, worker, limit, ids=None, alone=False, after=None):
