@@ -192,6 +192,14 @@ class TestStory(MonitoringCase):
         self.assertStory(mine, "Put into the queue", "took it")
         self.assertEqual(mine.subject_name, permit.display_name)
 
+    def test_provider_that_went_to_another_company(self):
+        row = self._row()
+        self.drain()
+        self.fonnte.company_id = self.env["res.company"].create({"name": "Elsewhere"})
+        log = self.logs.search([("queue_id", "=", row.id)])
+        for message in (row, log):
+            self.assertStory(message.with_user(self.user), "Put into the queue", "took it")
+
     def test_hidden_subject(self):
         """What a message is about is named to those only who may read it."""
         secret = self.env["ir.config_parameter"].create({"key": "secret.key", "value": "1"})
