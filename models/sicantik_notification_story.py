@@ -127,7 +127,7 @@ class SicantikNotificationStory(models.AbstractModel):
         if row.state == "pending":
             return [Step(None, "fa-clock-o", "info", self._next_step(row), row.error_message or "")]
         if row.state == "processing":
-            by = row.provider_id.name
+            by = row.provider_id.sudo().name
             return [
                 Step(None, "fa-refresh", "info", _("On its way to %s", by) if by else _("Being prepared"))
             ]
@@ -198,9 +198,10 @@ class SicantikNotificationStory(models.AbstractModel):
 
     def _steps_of_attempt(self, log, labels):
         began = log.create_date
-        by = log.provider_id.name or dict(log._fields["provider_type"]._description_selection(self.env)).get(
-            log.provider_type
-        )
+        # Only the name, as lists show it: a provider may belong to another company by now.
+        by = log.provider_id.sudo().name or dict(
+            log._fields["provider_type"]._description_selection(self.env)
+        ).get(log.provider_type)
         number = log.attempt
         refused_late = log.delivery_state == "failed"
         said = "\n".join(filter(None, [labels.get(log.error_class), log.error_message]))

@@ -133,12 +133,21 @@ class SicantikWhatsappProviderHealth(models.AbstractModel):
             provider.rate_now = recent.get(provider, 0) / RATE_MINUTES
 
     def _compute_last_event_date(self):
-        events = self.env["sicantik.whatsapp.event"].sudo()
-        last = dict(
-            events._read_group([("provider_id", "in", self.ids)], ["provider_id"], ["create_date:max"])
+        """Read the newest event of each; there may be millions, which a maximum would read all."""
+        self.env["sicantik.whatsapp.event"].flush_model(["provider_id", "create_date"])
+        self.env.cr.execute(
+            """
+            SELECT provider.id, event.create_date
+              FROM unnest(%s) AS provider (id), LATERAL (
+                       SELECT create_date FROM sicantik_whatsapp_event
+                        WHERE provider_id = provider.id ORDER BY id DESC LIMIT 1
+                   ) AS event
+            """,
+            [self.ids],
         )
+        last = dict(self.env.cr.fetchall())
         for provider in self:
-            provider.last_event_date = last.get(provider.sudo(), False)
+            provider.last_event_date = last.get(provider._origin.id, False)
 
     # === WHAT THE CONNECTION TEST FOUND ===#
 

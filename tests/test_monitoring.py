@@ -11,6 +11,7 @@ from odoo.exceptions import AccessError, UserError
 from odoo.tests import Form, new_test_user
 from odoo.tools.safe_eval import safe_eval
 
+from .. import uninstall_hook
 from ..providers import errors
 from .common import NotificationCase
 
@@ -190,6 +191,14 @@ class TestStory(MonitoringCase):
         mine = row.with_user(self.user)
         self.assertStory(mine, "Put into the queue", "took it")
         self.assertEqual(mine.subject_name, permit.display_name)
+
+    def test_provider_that_went_to_another_company(self):
+        row = self._row()
+        self.drain()
+        self.fonnte.company_id = self.env["res.company"].create({"name": "Elsewhere"})
+        log = self.logs.search([("queue_id", "=", row.id)])
+        for message in (row, log):
+            self.assertStory(message.with_user(self.user), "Put into the queue", "took it")
 
     def test_hidden_subject(self):
         """What a message is about is named to those only who may read it."""
@@ -384,6 +393,13 @@ class TestTrouble(MonitoringCase):
         rows[1:].action_retry()
         self.look()
         self.assertFalse(self.told(self.fonnte), "mended")
+
+    def test_it_goes_with_the_addon(self):
+        self.interrupted()
+        self.look()
+        told = self.told(self.fonnte)
+        uninstall_hook(self.env)
+        self.assertFalse(told.exists(), "or the type of the activity could not be deleted")
 
     def test_done_is_done_until_it_happens_again(self):
         with freeze_time("2026-05-01 10:00:00"):

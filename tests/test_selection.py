@@ -88,6 +88,15 @@ class TestSelection(SelectionCase):
         self.assertEqual((draft.name, draft.state, draft.user_id), ("Later", "draft", self.manager))
         self.assertEqual(self.campaign_of(wizard.action_start()).state, "scheduled")
 
+    def test_pressed_twice_it_is_one_campaign(self):
+        form = self.open_for(self.permits)
+        form.rule_id = self.rule
+        wizard = form.save()
+        first = self.campaign_of(wizard.action_start())
+        self.assertEqual(self.campaign_of(wizard.action_start()), first)
+        self.drain()
+        self.assertEqual(len(self.gateway.messages()), 5)
+
     def test_a_template_is_enough(self):
         contacts = self.permits[:2].partner_id
         self.commit()
@@ -256,6 +265,8 @@ class TestManualRule(SelectionCase):
         for action in ("action_start", "action_draft"):
             with self.assertRaises(AccessError):
                 getattr(wizard, action)()
+            with self.assertRaises(AccessError):
+                getattr(wizard.with_context(sicantik_look=True), action)()
 
     def test_only_what_the_user_may_read(self):
         self.permits[0].company_id = self.env["res.company"].create({"name": "Elsewhere"})

@@ -202,6 +202,8 @@ class TestSendWizard(WizardCase):
         form = self._open(row)
         self.assertEqual(form.partner_id, self.env.user.partner_id)
         self.assertEqual(json.loads(form.context_values)["partner_name"], "Budi")
+        form.partner_id = self.partner
+        self.assertEqual(json.loads(form.context_values), {"partner_name": "Budi", "permit_number": "9"})
 
     def test_shows_text_and_provider_before(self):
         self._provider("fonnte", name="Our Fonnte", sequence=1)

@@ -43,6 +43,7 @@ class SicantikNotificationSelectionWizard(models.TransientModel):
     )
     name = fields.Char(string="Campaign Name", required=True)
     scheduled_date = fields.Datetime(string="Send At", help="Empty: at once.")
+    campaign_id = fields.Many2one("sicantik.notification.campaign", readonly=True)
     may_plan = fields.Boolean(compute="_compute_may")
     may_run = fields.Boolean(compute="_compute_may")
 
@@ -169,7 +170,7 @@ class SicantikNotificationSelectionWizard(models.TransientModel):
         with self.env["sicantik.notification.evaluation"]._fence(
             "outlook of a selection", undo=True
         ) as failure:
-            wizard = self.with_context(sicantik_look=True, tracking_disable=True).create(
+            wizard = self.with_context(tracking_disable=True).create(
                 {
                     "name": "-",
                     "target_model": target_model,
@@ -179,7 +180,7 @@ class SicantikNotificationSelectionWizard(models.TransientModel):
                     "selected_count": selected_count,
                 }
             )
-            campaign = wizard._make_campaign()
+            campaign = wizard._make_campaign(look=True)
             total, examined, findings = self.env["sicantik.notification.dry.run"]._findings(campaign, LOOK_AT)
         if failure.error:
             # Without the time and the kind of error, which are for the log.
@@ -214,8 +215,9 @@ class SicantikNotificationSelectionWizard(models.TransientModel):
 
         :raise AccessError: the user may not make campaigns
         """
-        campaign = self._make_campaign()
-        campaign.action_start()
+        campaign = self._own_campaign()
+        if campaign.state == "draft":
+            campaign.action_start()
         return self._open(campaign)
 
     def action_draft(self):
@@ -223,7 +225,16 @@ class SicantikNotificationSelectionWizard(models.TransientModel):
 
         :raise AccessError: the user may not make campaigns
         """
-        return self._open(self._make_campaign())
+        return self._open(self._own_campaign())
+
+    def _own_campaign(self):
+        """Give the campaign of this window, made when a button is pressed first. Pressed twice, also at the
+        same time (both write the window), it is one: with two, people would be told twice.
+        """
+        self.ensure_one()
+        if not self.campaign_id:
+            self.campaign_id = self._make_campaign()
+        return self.campaign_id
 
     def action_run(self):
         """Send at once by a rule that people run, without a campaign.
@@ -263,14 +274,16 @@ class SicantikNotificationSelectionWizard(models.TransientModel):
         domain = evaluation._eval_domain(self.target_domain, evaluation._domain_values())
         return self.env[self.target_model].search(domain, order="id", limit=MOST + 1)
 
-    def _make_campaign(self):
+    def _make_campaign(self, look=False):
         """Make the campaign; of a user who may run the rule but send no campaigns, only to look at what would
         come of it, and of the records that the user may read.
+
+        :param bool look: whether it is undone afterwards; never from the context, which callers choose
         """
         self.ensure_one()
         campaigns = self.env["sicantik.notification.campaign"]
         domain = self.target_domain
-        if not self.may_plan and self.may_run and self.env.context.get("sicantik_look"):
+        if not self.may_plan and self.may_run and look:
             campaigns, domain = campaigns.sudo(), str([("id", "in", self._records().ids)])
         rule = self.rule_id or self._rule_of_template()
         own_key = self.template_id.template_key if self.rule_id else False

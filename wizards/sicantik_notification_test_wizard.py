@@ -33,7 +33,7 @@ class SicantikNotificationTestWizard(models.TransientModel):
     template_key = fields.Char(
         compute="_compute_template_key", store=True, readonly=False, required=True, precompute=True
     )
-    # The permit or document whose values are offered.
+    # The permit, document or message whose values are offered.
     res_model = fields.Char(string="Model", readonly=True)
     res_id = fields.Integer(string="Record ID", readonly=True)
     # With the rights of the user: it shows the recipient's name.
@@ -67,10 +67,10 @@ class SicantikNotificationTestWizard(models.TransientModel):
             taken = {"rule_id": record.id}
         elif model == TEMPLATE:
             taken = {"template_key": record.template_key}
-        elif model == QUEUE:
-            taken = {"template_key": record.template_key, "context_values": record.context_values}
         else:
             taken = {"res_model": model, "res_id": record.id}
+            if model == QUEUE:
+                taken["template_key"] = record.template_key
         for name, value in taken.items():
             if value and name in fields_list and f"default_{name}" not in self.env.context:
                 values[name] = value
@@ -85,8 +85,8 @@ class SicantikNotificationTestWizard(models.TransientModel):
 
     @api.depends("template_key", "partner_id", "res_model", "res_id")
     def _compute_context_values(self):
-        """Offer a value for every parameter: what the record's applicant would read, when there is a record;
-        else the recipient's name, and the samples of the template.
+        """Offer a value for every parameter: what the record's applicant would read, when there is a record,
+        or what the message says; else the recipient's name, and the samples of the template.
         """
         for wizard in self:
             templates = self.env[RULE]._templates_for(wizard.template_key)
@@ -97,13 +97,18 @@ class SicantikNotificationTestWizard(models.TransientModel):
             wizard.context_values = json.dumps(values, ensure_ascii=False, indent=2)
 
     def _values_of_record(self, templates):
-        """Give what the default mapping says of the permit or document: {parameter: text}."""
-        if self.res_model not in (PERMIT, DOCUMENT) or not templates:
+        """Give what the default mapping says of the permit or document, or what the message says as long as
+        its template is the one that is tested: {parameter: text}.
+        """
+        if self.res_model not in (PERMIT, DOCUMENT, QUEUE) or not templates:
             return {}
         record = self.env[self.res_model].browse(self.res_id).exists()
         if not record:
             return {}
         check_access(record, "read")
+        if self.res_model == QUEUE:
+            is_same = record.template_key == self.template_key
+            return record._read_context(record.context_values) if is_same else {}
         record = record.sudo()
         fill = self.env["sicantik.notification.context"]._for_templates(templates, record)
         values = fill(record, record.partner_id, Event("test", new_state=record.state))
