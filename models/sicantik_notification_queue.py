@@ -273,7 +273,8 @@ class SicantikNotificationQueue(models.Model):
     @api.depends("name")
     def _compute_display_name(self):
         for row in self:
-            row.display_name = row.name
+            # Without one, the form of a row that is not saved yet says "New".
+            row.display_name = row.id and row.name
 
     def _compute_delivery_state(self):
         """Say what the provider has told of the newest attempt that it took."""

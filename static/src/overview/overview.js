@@ -287,7 +287,11 @@ export class Overview extends Component {
     }
 
     stateColor(provider) {
-        return { configured: "success", error: "danger" }[provider.state] || "warning";
+        return { configured: "success", error: "danger" }[provider.state] || "info";
+    }
+
+    campaignColor(campaign) {
+        return { running: "info", scheduled: "primary" }[campaign.state] || "warning";
     }
 
     gaugeColor(provider) {
