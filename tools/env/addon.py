@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 from pathlib import Path
@@ -17,7 +16,7 @@ from .odoo import Odoo
 def addons_folder(odoo: Odoo, purpose: str) -> Path:
     """A folder to put on Odoo's addons path, with the addon in it.
 
-    For 17 a link to the checkout; for 19 a fresh port in a folder per purpose, so that a test run does not
+    For 17 links to what the checkout has; for 19 a fresh port in a folder per purpose, so that a test run does not
     change files under a running server.
 
     :param purpose: "run", or something unique to a test run
@@ -25,16 +24,30 @@ def addons_folder(odoo: Odoo, purpose: str) -> Path:
     if odoo.series == 17:
         folder = paths.ENV / "addons-17"
         with locked(paths.ENV / "addons.lock"):
-            folder.mkdir(exist_ok=True)
-            link = folder / paths.MODULE
-            if not (link.is_symlink() and os.readlink(link) == str(paths.ROOT)):
-                with contextlib.suppress(FileNotFoundError):
-                    link.unlink()
-                link.symlink_to(paths.ROOT, target_is_directory=True)
+            _link_entries(folder / paths.MODULE)
         return folder
     folder = paths.ENV / f"addons-{odoo.series}-{purpose}"
     write_port(odoo, folder / paths.MODULE)
     return folder
+
+
+def _link_entries(folder: Path) -> None:
+    """Fill a folder with links to the visible entries of the checkout.
+
+    Not one link to the checkout itself: Odoo's export of terms walks through all that is in an addon, and
+    `.env` would lead it into this folder again.
+    """
+    if folder.is_symlink():
+        folder.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    hidden = (".", "__pycache__")
+    wanted = {one.name: str(one) for one in paths.ROOT.iterdir() if not one.name.startswith(hidden)}
+    for link in folder.iterdir():
+        if link.is_symlink() and os.readlink(link) != wanted.get(link.name):
+            link.unlink()
+    for name, target in wanted.items():
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(target)
 
 
 def write_port(odoo: Odoo, target: Path) -> None:

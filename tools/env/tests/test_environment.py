@@ -9,11 +9,51 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
-from tools.env import locks, paths, ports, shell
+from tools.env import addon, locks, paths, ports, shell
 from tools.env.console import SetupError
 from tools.env.test import Selection
 from tools.env.waiting import wait_until
+
+
+class TestAddonsFolder(unittest.TestCase):
+    """The addon of Odoo 17 is the checkout, without what `make` puts beside it."""
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = Path(folder.name)
+        patcher = mock.patch.object(addon.paths, "ROOT", self.root)
+        patcher.start()
+        self.addCleanup(patcher.stop)
+        self.folder = self.root / ".env" / "addons-17" / "module"
+        for name in ("models", ".git", ".env"):
+            (self.root / name).mkdir()
+        (self.root / "__manifest__.py").write_text("{}")
+
+    def entries(self) -> set[str]:
+        addon._link_entries(self.folder)
+        return {one.name for one in self.folder.iterdir()}
+
+    def test_visible_entries_only(self) -> None:
+        self.assertEqual(self.entries(), {"models", "__manifest__.py"})
+        found = {str(Path(at)) for at, _folders, _files in os.walk(self.folder, followlinks=True)}
+        self.assertEqual(found, {str(self.folder), str(self.folder / "models")})
+
+    def test_follows_the_checkout(self) -> None:
+        self.entries()
+        (self.folder / "__pycache__").mkdir()
+        (self.root / "models").rmdir()
+        (self.root / "views").mkdir()
+        (self.root / "models" / "one.py").parent.mkdir()
+        (self.root / "__manifest__.py").unlink()
+        self.assertEqual(self.entries(), {"models", "views", "__pycache__"})
+
+    def test_after_one_link_to_all(self) -> None:
+        self.folder.parent.mkdir()
+        self.folder.symlink_to(self.root, target_is_directory=True)
+        self.assertEqual(self.entries(), {"models", "__manifest__.py"})
 
 
 class TestPorts(unittest.TestCase):
