@@ -138,7 +138,7 @@ class SicantikWhatsappProviderHealth(models.AbstractModel):
         self.env.cr.execute(
             """
             SELECT provider.id, event.create_date
-              FROM unnest(%s) AS provider (id), LATERAL (
+              FROM unnest(%s::int[]) AS provider (id), LATERAL (
                        SELECT create_date FROM sicantik_whatsapp_event
                         WHERE provider_id = provider.id ORDER BY id DESC LIMIT 1
                    ) AS event

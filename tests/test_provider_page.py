@@ -125,6 +125,7 @@ class TestHealth(EventCase):
         self.assertEqual(self.env[action["res_model"]].search_count(action["domain"]), 3)
 
     def test_last_webhook(self):
+        self.assertFalse(self.env["sicantik.whatsapp.provider"].new({}).last_event_date, "a new one has none")
         provider = self._provider("fonnte")
         self.assertFalse(provider.last_event_date)
         self.env["sicantik.whatsapp.event"].create(
