@@ -16,8 +16,8 @@ from .odoo import Odoo
 def addons_folder(odoo: Odoo, purpose: str) -> Path:
     """A folder to put on Odoo's addons path, with the addon in it.
 
-    For 17 links to what the checkout has; for 19 a fresh port in a folder per purpose, so that a test run does not
-    change files under a running server.
+    For 17 links to what the checkout has; for 19 a fresh port in a folder per purpose, so that a test run
+    does not change files under a running server.
 
     :param purpose: "run", or something unique to a test run
     """
