@@ -33,13 +33,14 @@ class ResCompany(models.Model):
 
     @api.constrains("whatsapp_alert_user_ids")
     def _check_whatsapp_alert_user_ids(self):
-        managers = self.env["sicantik.notification.alert"]._managers()
-        others = self.sudo().whatsapp_alert_user_ids - managers
+        alert, others = self.env["sicantik.notification.alert"], self.env["res.users"].sudo()
+        for company in self.sudo():
+            others |= company.whatsapp_alert_user_ids - alert._managers(company)
         if others:
             raise ValidationError(
                 _(
-                    "%s cannot mend what is reported. Make them notification managers first, or choose "
-                    "others.",
+                    "%s cannot mend what is reported. Make them notification managers of this company first, "
+                    "or choose others.",
                     ", ".join(others.mapped("name")),
                 )
             )

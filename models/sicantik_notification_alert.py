@@ -11,9 +11,14 @@ class SicantikNotificationAlert(models.AbstractModel):
     _description = "Notification Alert"
 
     @api.model
-    def _managers(self):
-        """Give the notification managers who are at work here."""
-        return group_users(self.env.ref(MANAGER).sudo()).filtered(lambda user: user.active and not user.share)
+    def _managers(self, company=None):
+        """Give the notification managers who are at work here.
+
+        :param company: only those who may work for this company: others would not see what they are told of
+        """
+        managers = group_users(self.env.ref(MANAGER).sudo())
+        managers = managers.filtered(lambda user: user.active and not user.share)
+        return managers.filtered(lambda user: company in user.company_ids) if company else managers
 
     @api.model
     def _users(self, company=None):
@@ -22,9 +27,8 @@ class SicantikNotificationAlert(models.AbstractModel):
         :param company: the company that is concerned; none: all of them
         :return: users, all of them notification managers
         """
-        managers = self._managers()
-        told = managers.browse()
+        told = self.env["res.users"].sudo()
         for one in company or self.env["res.company"].sudo().search([]):
-            chosen = one.sudo().whatsapp_alert_user_ids & managers
-            told |= chosen or managers.filtered(lambda user, one=one: one in user.company_ids)
+            managers = self._managers(one)
+            told |= one.sudo().whatsapp_alert_user_ids & managers or managers
         return told

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from odoo import fields
-from odoo.exceptions import AccessError
+from odoo.exceptions import AccessError, ValidationError
 
 from .common import NotificationCase
 from .test_security import SecurityCase
@@ -197,8 +197,20 @@ class TestWhoIsTold(EventCase):
         self.assertIn(self.second, told)
         self.assertNotIn(self.manager, told)
 
+    def test_who_has_left_the_company(self):
+        """They may not even see the provider."""
+        ours, other = self.env.company, self.env["res.company"].create({"name": "Other"})
+        ours.whatsapp_alert_user_ids = self.manager
+        self.manager.write({"company_ids": [(6, 0, other.ids)], "company_id": other.id})
+        told = self.told_of_refusal(company_id=ours.id)
+        self.assertIn(self.second, told)
+        self.assertNotIn(self.manager, told)
+        with self.assertRaisesRegex(ValidationError, "told_one"):
+            ours.whatsapp_alert_user_ids = self.second + self.manager
+
     def test_other_company(self):
         other = self.env["res.company"].create({"name": "Other"})
+        self.second.company_ids += other
         other.whatsapp_alert_user_ids = self.second
         told = self.env["sicantik.notification.alert"]._users(self.env.company)
         self.assertIn(self.manager, told)
@@ -211,6 +223,7 @@ class TestWhoIsTold(EventCase):
 
     def test_templates(self):
         companies = self.env["res.company"].search([])
+        self.second.company_ids = companies
         companies.whatsapp_alert_user_ids = self.second
         self.meta_template.write({"meta_template_name": "izin_siap", "meta_status": "approved"})
         sync = self.env["sicantik.whatsapp.template.sync"]
