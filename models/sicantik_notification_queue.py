@@ -274,7 +274,7 @@ class SicantikNotificationQueue(models.Model):
     def _compute_display_name(self):
         for row in self:
             # Without one, the form of a row that is not saved yet says "New".
-            row.display_name = row.id and row.name
+            row.display_name = row.name if row.id else False
 
     def _compute_delivery_state(self):
         """Say what the provider has told of the newest attempt that it took."""

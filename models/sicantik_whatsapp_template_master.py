@@ -105,7 +105,8 @@ class SicantikWhatsappTemplateMaster(models.Model):
     @api.depends("template_key", "name")
     def _compute_display_name(self):
         for template in self:
-            template.display_name = f"{template.name} ({template.template_key})"
+            key = template.template_key
+            template.display_name = f"{template.name} ({key})" if key else template.name
 
     def _compute_known_samples(self):
         """Give the usual examples, the same for all templates: what is being typed is shown with them."""

@@ -1,9 +1,15 @@
+from dataclasses import asdict
+
+from markupsafe import Markup
+
 from odoo import _, api, fields, models
 from odoo.exceptions import UserError
 
 from ..compat import check_access
 from ..models.road import EMAIL
 from ..models.sicantik_notification_evaluation import Event
+
+MESSAGE_VIEW = "sicantik_notification_automation.sicantik_notification_try_wizard_message"
 
 
 class SicantikNotificationPreviewWizard(models.TransientModel):
@@ -23,7 +29,10 @@ class SicantikNotificationPreviewWizard(models.TransientModel):
         readonly=False,
         precompute=True,
     )
+    record_name = fields.Char(string="Record", compute="_compute_record_name")
     preview_text = fields.Text(string="Result", readonly=True)
+    # The messages, looking as in “Try It On…”; empty when there are none, and preview_text says why.
+    preview_html = fields.Html(readonly=True, sanitize=False)
 
     @api.depends("rule_id")
     def _compute_res_id(self):
@@ -38,6 +47,14 @@ class SicantikNotificationPreviewWizard(models.TransientModel):
                     model.search(domain, order="id desc", limit=1) or model.search([], limit=1)
                 ).id
 
+    @api.depends("res_model", "res_id")
+    def _compute_record_name(self):
+        """Say which record the number means; nothing for one that the user may not read."""
+        for wizard in self:
+            model = self.env[wizard.res_model] if wizard.res_model in self.env else None
+            known = wizard.res_id and model is not None
+            wizard.record_name = known and model.search([("id", "=", wizard.res_id)]).display_name
+
     def action_preview(self):
         """Evaluate the rule for the record; nothing is queued and nothing is sent.
 
@@ -50,7 +67,9 @@ class SicantikNotificationPreviewWizard(models.TransientModel):
         if not record:
             raise UserError(_("There is no record with the id %s. Choose another one.", self.res_id))
         check_access(record, "read")
-        self.preview_text = self._preview(record.sudo(), self.rule_id.sudo())
+        trial = self._try(record.sudo(), self.rule_id.sudo())
+        self.preview_text = self._preview(trial)
+        self.preview_html = self._show(trial)
         return {
             "type": "ir.actions.act_window",
             "name": _("Preview"),
@@ -60,9 +79,19 @@ class SicantikNotificationPreviewWizard(models.TransientModel):
             "target": "new",
         }
 
-    def _preview(self, record, rule):
+    def _try(self, record, rule):
         event = Event("preview", new_state=record["state"] if "state" in record._fields else None)
-        trial = self.env["sicantik.notification.trial"]._try_rule(rule, record, event)
+        return self.env["sicantik.notification.trial"]._try_rule(rule, record, event)
+
+    def _show(self, trial):
+        if trial.error:
+            return False
+        return Markup().join(
+            self.env["ir.qweb"]._render(MESSAGE_VIEW, {"message": message, "counts": True})
+            for message in asdict(trial)["messages"]
+        )
+
+    def _preview(self, trial):
         if trial.error:
             return _("The rule fails: %s", trial.error)
         if not trial.messages:
