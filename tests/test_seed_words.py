@@ -273,6 +273,13 @@ class TestSeedWords(TransactionCase):
         """6.5: the column that says who sent it."""
         self.assertIn("Tipe Provider", self.labels(LOG, self.view(LOG, "list")).get("provider_type", ()))
 
+    def test_columns_of_the_scheduled_actions(self):
+        """7.4, 8.3: Last Run and Next Run."""
+        view_id = self.env.ref(f"{MODULE}.ir_cron_view_tree").id
+        arch = self.env["ir.cron"].with_context(lang="id_ID").get_view(view_id)["arch"]
+        for word in ("Last Run", "Next Run", "Run Manually"):
+            self.assertIn(word, arch)
+
     def test_test_send_in_the_action_menu(self):
         """7.3: Action → Test Send."""
         views = self.env[RULE].get_views([(False, "form")], {"toolbar": True})
