@@ -29,3 +29,21 @@ def open_form(model, res_id):
         "views": [(False, "form")],
         "target": "current",
     }
+
+
+def open_dialog(name, model, res_id=None, context=None):
+    """Give the action that opens a form in a window of its own.
+
+    :param str name: what its title says
+    :param int res_id: the record; None for a new one
+    :rtype: dict
+    """
+    action = {
+        "type": "ir.actions.act_window",
+        "name": name,
+        "res_model": model,
+        "views": [(False, "form")],
+        "target": "new",
+        "context": context or {},
+    }
+    return {**action, "res_id": res_id} if res_id else action

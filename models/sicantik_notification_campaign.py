@@ -6,6 +6,7 @@ from odoo import _, api, fields, models
 from odoo.exceptions import AccessError, UserError, ValidationError
 
 from ..compat import check_access
+from .opening import open_dialog
 from .sicantik_notification_evaluation import CONCURRENCY_ERRORS
 
 CRON = "sicantik_notification_automation.ir_cron_campaign_batch"
@@ -380,14 +381,7 @@ class SicantikNotificationCampaign(models.Model):
         self.ensure_one()
         check_access(self, "write")
         wizard = self.env["sicantik.notification.dry.run"]._of(self)
-        return {
-            "type": "ir.actions.act_window",
-            "name": _("Dry Run"),
-            "res_model": wizard._name,
-            "res_id": wizard.id,
-            "view_mode": "form",
-            "target": "new",
-        }
+        return open_dialog(_("Dry Run"), wizard._name, wizard.id)
 
     # === BEHIND THE BUTTONS ===#
 

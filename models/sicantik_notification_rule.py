@@ -5,6 +5,7 @@ from odoo import _, api, fields, models
 from odoo.exceptions import AccessError, UserError, ValidationError
 
 from ..compat import group_users, run_code
+from .opening import open_dialog
 from .road import EMAIL, URGENT, Rule
 from .sicantik_notification_context import READ_OF_PARTNERS
 from .sicantik_notification_evaluation import PER_RECORD_NAMES, Failure
@@ -329,26 +330,18 @@ class SicantikNotificationRule(models.Model):
     def action_test_send(self):
         self.ensure_one()
         self.env["sicantik.notification.access"]._check_user()
-        return {
-            "type": "ir.actions.act_window",
-            "name": _("Test Send"),
-            "res_model": "sicantik.notification.test.wizard",
-            "view_mode": "form",
-            "target": "new",
-            "context": {"default_rule_id": self.id, "default_template_key": self.template_key},
-        }
+        return open_dialog(
+            _("Test Send"),
+            "sicantik.notification.test.wizard",
+            context={"default_rule_id": self.id, "default_template_key": self.template_key},
+        )
 
     def action_preview(self):
         self.ensure_one()
         self.env["sicantik.notification.access"]._check_user()
-        return {
-            "type": "ir.actions.act_window",
-            "name": _("Preview"),
-            "res_model": "sicantik.notification.preview.wizard",
-            "view_mode": "form",
-            "target": "new",
-            "context": {"default_rule_id": self.id},
-        }
+        return open_dialog(
+            _("Preview"), "sicantik.notification.preview.wizard", context={"default_rule_id": self.id}
+        )
 
     # === THE ROAD: RECORDS → QUEUE ROWS ===#
 

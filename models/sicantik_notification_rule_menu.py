@@ -1,6 +1,7 @@
 from odoo import _, api, fields, models
 
 from ..compat import check_access
+from .opening import open_dialog
 from .sicantik_notification_access import MANAGER, USER
 
 WIZARD = "sicantik.notification.selection.wizard"
@@ -56,15 +57,11 @@ class SicantikNotificationRule(models.Model):
     def action_open_selection(self):
         """Choose records and send to them by this rule, in a window of its own."""
         self.ensure_one()
-        return {
-            "type": "ir.actions.act_window",
-            "name": _("Send to Chosen Records"),
-            "res_model": WIZARD,
-            "view_mode": "form",
-            "views": [(False, "form")],
-            "target": "new",
-            "context": {"default_rule_id": self.id, "active_model": self._name, "active_ids": self.ids},
-        }
+        return open_dialog(
+            _("Send to Chosen Records"),
+            WIZARD,
+            context={"default_rule_id": self.id, "active_model": self._name, "active_ids": self.ids},
+        )
 
     def _menu_action_values(self):
         """Give the values of the entry. Users run what waits for people to run it; the rest is for managers,

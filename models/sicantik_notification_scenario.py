@@ -1,6 +1,8 @@
 from odoo import _, api, fields, models
 from odoo.exceptions import UserError
 
+from .opening import open_dialog
+
 TRIGGERS, RULES = "sicantik.notification.trigger", "sicantik.notification.rule"
 
 
@@ -128,11 +130,8 @@ class SicantikNotificationScenario(models.Model):
         """
         self.ensure_one()
         self.env["sicantik.notification.access"]._check_manager()
-        return {
-            "type": "ir.actions.act_window",
-            "name": _("New Rule from Template"),
-            "res_model": "sicantik.notification.rule.wizard",
-            "views": [(False, "form")],
-            "target": "new",
-            "context": {"default_scenario_id": self.id},
-        }
+        return open_dialog(
+            _("New Rule from Template"),
+            "sicantik.notification.rule.wizard",
+            context={"default_scenario_id": self.id},
+        )

@@ -8,7 +8,7 @@ from odoo.exceptions import UserError, ValidationError
 from ..compat import check_access
 from ..providers import parameters
 from .copying import with_free_names
-from .opening import open_list
+from .opening import open_dialog, open_list
 from .template_samples import SAMPLES
 
 META_PREFIX = "meta_"
@@ -355,18 +355,14 @@ class SicantikWhatsappTemplateMaster(models.Model):
         """
         self.ensure_one()
         self.env["sicantik.notification.access"]._check_user()
-        return {
-            "type": "ir.actions.act_window",
-            "name": _("Test Send"),
-            "res_model": "sicantik.notification.test.wizard",
-            "view_mode": "form",
-            "views": [(False, "form")],
-            "target": "new",
-            "context": {
+        return open_dialog(
+            _("Test Send"),
+            "sicantik.notification.test.wizard",
+            context={
                 "default_template_key": self.template_key,
                 "default_context_values": json.dumps(self._samples(), ensure_ascii=False, indent=2),
             },
-        }
+        )
 
     @api.model
     def action_sync_from_meta(self):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import requests
 
-from odoo.tests import TransactionCase, tagged
+from odoo.tests import HttpCase, TransactionCase, tagged
 
 ADDON = Path(__file__).resolve().parents[1]
 TIMEOUT = 10
@@ -246,3 +246,25 @@ class NotificationCase(TransactionCase):
         """Assert the log of a row: [(state, provider type, reason)] in order."""
         logs = self.logs.search([("queue_id", "=", row.id)], order="id")
         self.assertEqual([(log.state, log.provider_type, log.error_class) for log in logs], expected)
+
+
+class TourCase(HttpCase):
+    """A browser, the simulator, and the one provider that is on, which sends to it. All rules are off."""
+
+    browser_size = "1366,768"
+
+    def setUp(self):
+        super().setUp()
+        self.gateway = Gateway.start(type(self))
+        self.env = self.env(context={"tracking_disable": True})
+        self.env["sicantik.notification.rule"].search([]).active = False
+        self.env["sicantik.whatsapp.provider"].search([]).active = False
+        self.env["sicantik.whatsapp.provider"].create(
+            {
+                "name": "Tour",
+                "provider_type": "fonnte",
+                "base_url": f"{self.gateway.url}/fonnte",
+                "api_token": "FONNTE-TOKEN-DEMO",
+                "credential_state": "configured",
+            }
+        )

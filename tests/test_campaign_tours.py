@@ -1,31 +1,16 @@
 """Campaigns as people click through them, in a real browser."""
 
-from odoo.tests import HttpCase, tagged
+from odoo.tests import tagged
 
-from .common import Gateway
+from .common import TourCase
 
 MODULE = "sicantik_notification_automation"
 
 
 @tagged("post_install", "-at_install")
-class TestCampaignTours(HttpCase):
-    browser_size = "1366,768"
-
+class TestCampaignTours(TourCase):
     def setUp(self):
         super().setUp()
-        self.gateway = Gateway.start(type(self))
-        self.env = self.env(context={"tracking_disable": True})
-        self.env["sicantik.notification.rule"].search([]).active = False
-        self.env["sicantik.whatsapp.provider"].search([]).active = False
-        self.env["sicantik.whatsapp.provider"].create(
-            {
-                "name": "Tour",
-                "provider_type": "fonnte",
-                "base_url": f"{self.gateway.url}/fonnte",
-                "api_token": "FONNTE-TOKEN-DEMO",
-                "credential_state": "configured",
-            }
-        )
         trigger = self.env["sicantik.notification.trigger"].create(
             {
                 "name": "Pengingat",

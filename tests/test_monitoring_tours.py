@@ -1,35 +1,20 @@
 """What people who look after the messages click, in a real browser."""
 
-from odoo.tests import HttpCase, tagged
+from odoo.tests import tagged
 
-from .common import Gateway
+from .common import TourCase
 
 MODULE = "sicantik_notification_automation"
 
 
 @tagged("post_install", "-at_install")
-class TestMonitoringTours(HttpCase):
-    browser_size = "1366,768"
-
+class TestMonitoringTours(TourCase):
     def setUp(self):
         super().setUp()
-        self.gateway = Gateway.start(type(self))
-        self.env = self.env(context={"tracking_disable": True})
-        self.env["sicantik.notification.rule"].search([]).active = False
-        self.env["sicantik.whatsapp.provider"].search([]).active = False
         queue = self.env["sicantik.notification.queue"]
         queue.search([]).write({"state": "cancelled"})
         self.env.cr.execute(
             "UPDATE sicantik_notification_queue SET create_date = create_date - interval '9 days'"
-        )
-        self.env["sicantik.whatsapp.provider"].create(
-            {
-                "name": "Tour",
-                "provider_type": "fonnte",
-                "base_url": f"{self.gateway.url}/fonnte",
-                "api_token": "FONNTE-TOKEN-DEMO",
-                "credential_state": "configured",
-            }
         )
         self.applicant = self.env["res.partner"].create(
             {"name": "Tour Applicant", "whatsapp_number": "0812 0000 0088"}

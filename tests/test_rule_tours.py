@@ -1,28 +1,13 @@
 """The forms of triggers and rules, in a real browser."""
 
-from odoo.tests import HttpCase, tagged
+from odoo.tests import tagged
 
-from .common import Gateway
+from .common import TourCase
 
 
 @tagged("post_install", "-at_install")
-class TestRuleTours(HttpCase):
-    browser_size = "1366,768"
-
+class TestRuleTours(TourCase):
     def test_rules(self):
-        gateway = Gateway.start(type(self))
-        self.env = self.env(context={"tracking_disable": True})
-        self.env["sicantik.notification.rule"].search([]).active = False
-        self.env["sicantik.whatsapp.provider"].search([]).active = False
-        self.env["sicantik.whatsapp.provider"].create(
-            {
-                "name": "Tour",
-                "provider_type": "fonnte",
-                "base_url": f"{gateway.url}/fonnte",
-                "api_token": "FONNTE-TOKEN-DEMO",
-                "credential_state": "configured",
-            }
-        )
         model = self.env["ir.model"]._get("sicantik.permit")
         trigger = self.env["sicantik.notification.trigger"].create(
             {"name": "Tour", "code": "tour_state", "model_id": model.id, "trigger_type": "on_state_change"}
@@ -45,5 +30,5 @@ class TestRuleTours(HttpCase):
         rule = self.env["sicantik.notification.rule"].search([("name", "=", "Tour Rule")])
         rule = rule or rule.with_context(active_test=False).search([("name", "=", "Tour Rule")])
         self.assertEqual((rule.active, rule.recipient_field), (False, "partner_id"))
-        self.assertEqual(gateway.requests(), [], "trying sends nothing")
+        self.assertEqual(self.gateway.requests(), [], "trying sends nothing")
         self.assertFalse(self.env["sicantik.notification.queue"].search([("partner_id", "=", applicant.id)]))

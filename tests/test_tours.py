@@ -1,29 +1,14 @@
 """What people click, in a real browser."""
 
-from odoo.tests import HttpCase, tagged
+from odoo.tests import tagged
 
-from .common import Gateway
+from .common import TourCase
 
 
 @tagged("post_install", "-at_install")
-class TestTours(HttpCase):
-    browser_size = "1366,768"
-
+class TestTours(TourCase):
     def setUp(self):
         super().setUp()
-        self.gateway = Gateway.start(type(self))
-        self.env = self.env(context={"tracking_disable": True})
-        self.env["sicantik.notification.rule"].search([]).active = False
-        self.env["sicantik.whatsapp.provider"].search([]).active = False
-        self.env["sicantik.whatsapp.provider"].create(
-            {
-                "name": "Tour",
-                "provider_type": "fonnte",
-                "base_url": f"{self.gateway.url}/fonnte",
-                "api_token": "FONNTE-TOKEN-DEMO",
-                "credential_state": "configured",
-            }
-        )
         trigger = self.env["sicantik.notification.trigger"].search([("code", "=", "permit_state_change")])
         self.rule = self.env["sicantik.notification.rule"].create(
             {

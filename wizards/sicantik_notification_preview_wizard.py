@@ -6,6 +6,7 @@ from odoo import _, api, fields, models
 from odoo.exceptions import UserError
 
 from ..compat import check_access
+from ..models.opening import open_dialog
 from ..models.road import EMAIL
 from ..models.sicantik_notification_evaluation import Event
 
@@ -70,14 +71,7 @@ class SicantikNotificationPreviewWizard(models.TransientModel):
         trial = self._try(record.sudo(), self.rule_id.sudo())
         self.preview_text = self._preview(trial)
         self.preview_html = self._show(trial)
-        return {
-            "type": "ir.actions.act_window",
-            "name": _("Preview"),
-            "res_model": self._name,
-            "res_id": self.id,
-            "view_mode": "form",
-            "target": "new",
-        }
+        return open_dialog(_("Preview"), self._name, self.id)
 
     def _try(self, record, rule):
         event = Event("preview", new_state=record["state"] if "state" in record._fields else None)

@@ -4,7 +4,7 @@ from odoo import _, api, fields, models
 from odoo.exceptions import UserError, ValidationError
 
 from ..compat import check_access
-from ..models.opening import open_list
+from ..models.opening import open_dialog, open_list
 from ..models.road import Refusal
 from ..models.sicantik_notification_evaluation import Event
 from ..models.sicantik_notification_queue import DOCUMENT, PERMIT
@@ -191,15 +191,7 @@ class SicantikNotificationTestWizard(models.TransientModel):
                 provider=sent["original_provider"],
                 error=sent["original_error"],
             )
-        return {
-            "type": "ir.actions.act_window",
-            "name": _("Test Send"),
-            "res_model": self._name,
-            "res_id": self.id,
-            "view_mode": "form",
-            "views": [(False, "form")],
-            "target": "new",
-        }
+        return open_dialog(_("Test Send"), self._name, self.id)
 
     def action_open_log(self):
         """Open the log of what was sent to this recipient, the newest first."""

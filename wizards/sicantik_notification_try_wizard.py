@@ -2,6 +2,7 @@ from odoo import _, api, fields, models
 from odoo.exceptions import UserError
 
 from ..compat import check_access
+from ..models.opening import open_dialog
 from ..models.sicantik_notification_evaluation import Event
 
 # What evaluating a domain raises that somebody has written wrong.
@@ -64,15 +65,7 @@ class SicantikNotificationTryWizard(models.TransientModel):
 
     def _action(self):
         self.ensure_one()
-        return {
-            "type": "ir.actions.act_window",
-            "name": _("Try It On…"),
-            "res_model": self._name,
-            "res_id": self.id,
-            "views": [(False, "form")],
-            "target": "new",
-            "context": {"dialog_size": "large"},
-        }
+        return open_dialog(_("Try It On…"), self._name, self.id, context={"dialog_size": "large"})
 
     def _likely_record(self):
         """Find the newest record that trigger and rule are for, else the newest one that the user may read.
